@@ -1,0 +1,387 @@
+"""Every setting of a run, as frozen dataclasses that go to JSON and back unchanged.
+
+A field is declared once, with its default, help text and limits; `avexp_tf.flags` makes
+the absl flags from the same declaration. Nothing here imports TensorFlow, so that
+`--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import pathlib
+import typing
+from typing import Any
+from typing import TypeVar
+
+from avexp_tf import errors
+
+TARGETS = ("valence", "arousal")
+MODALITIES = ("video", "audio")
+
+_Config = TypeVar("_Config")
+
+
+def option(
+    default: Any,
+    help: str,  # noqa: A002 (the word that absl uses)
+    *,
+    choices: tuple[str, ...] | None = None,
+    minimum: float | None = None,
+    maximum: float | None = None,
+) -> Any:
+    """Declares one setting: its default, its help text and what it may be.
+
+    Args:
+      default: The default value; a tuple of strings becomes a comma-separated flag.
+      help: One sentence, with the unit where there is one.
+      choices: The values that a string may take.
+      minimum: Smallest allowed number.
+      maximum: Largest allowed number.
+
+    Returns:
+      A dataclass field.
+    """
+    limits = {"choices": choices, "minimum": minimum, "maximum": maximum}
+    return dataclasses.field(default=default, metadata={"help": help, **limits})
+
+
+def _check_value(name: str, kind: type, value: Any, limits: Any) -> Any:
+    """Returns `value` as `kind`, or raises ConfigError in the words of the flag."""
+    shown = ",".join(value) if isinstance(value, tuple) else value
+    if kind is float and type(value) is int:
+        value = float(value)
+    if kind is tuple and isinstance(value, list):
+        value = tuple(value)
+    if type(value) is not kind:
+        raise errors.ConfigError(
+            f"--{name}={shown}: must be of type {kind.__name__}, "
+            f"is {type(value).__name__}"
+        )
+    if isinstance(value, float) and not math.isfinite(value):
+        raise errors.ConfigError(f"--{name}={shown}: must be a finite number")
+    choices = limits["choices"]
+    if choices is not None and value not in choices:
+        raise errors.ConfigError(
+            f"--{name}={shown}: must be one of {', '.join(choices)}"
+        )
+    low, high = limits["minimum"], limits["maximum"]
+    if low is not None and value < low:
+        raise errors.ConfigError(f"--{name}={shown}: must be at least {low}")
+    if high is not None and value > high:
+        raise errors.ConfigError(f"--{name}={shown}: must be at most {high}")
+    return value
+
+
+class Checked:
+    """Base of every section: values are checked when the object is made."""
+
+    def __post_init__(self) -> None:
+        kinds = field_kinds(type(self))
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            if field.name not in kinds:
+                continue
+            value = getattr(self, field.name)
+            value = _check_value(field.name, kinds[field.name], value, field.metadata)
+            object.__setattr__(self, field.name, value)
+
+
+def field_kinds(section: type) -> dict[str, type]:
+    """Returns {field name: bool, int, float, str or tuple} of a section class.
+
+    Args:
+      section: A dataclass declared with `option`.
+
+    Returns:
+      Only the fields that were declared with `option`, in their order.
+    """
+    hints = typing.get_type_hints(section)
+    kinds = {}
+    for field in dataclasses.fields(section):
+        if "help" in field.metadata:
+            hint = hints[field.name]
+            kinds[field.name] = typing.get_origin(hint) or hint
+    return kinds
+
+
+@dataclasses.dataclass(frozen=True)
+class RecordsConfig(Checked):
+    """How recordings become records.
+
+    Attributes:
+      context_ticks: C, the LLD ticks behind one audio input vector (the paper: 60,
+        about 2 s).
+      context: Where the context lies; `causal` lets a live call use the same model.
+      segment_ticks: Ticks that one record stores.
+      shard_mb: Size that a shard file aims at, in 10^6 bytes.
+      validation_fraction: Share of the subjects in `validation`, for corpora that bring
+        no lists of their own.
+      dev_fraction: Share of the train subjects that are set aside to choose models on.
+    """
+
+    context_ticks: int = option(
+        60, "C: LLD ticks behind one audio input vector.", minimum=1, maximum=10_000
+    )
+    context: str = option(
+        "causal",
+        "Where an audio vector's context lies: the C ticks ending at its tick, or "
+        "around it.",
+        choices=("causal", "centered"),
+    )
+    segment_ticks: int = option(
+        1000, "Ticks that one record stores.", minimum=2, maximum=1_000_000
+    )
+    shard_mb: float = option(
+        64.0, "Size that a shard file aims at, in 10^6 bytes.", minimum=0.001
+    )
+    validation_fraction: float = option(
+        0.2,
+        "Share of the subjects in validation, where the corpus brings no lists.",
+        minimum=0.0,
+        maximum=0.9,
+    )
+    dev_fraction: float = option(
+        0.15,
+        "Share of the train subjects set aside to choose models on.",
+        minimum=0.0,
+        maximum=0.9,
+    )
+
+    @property
+    def context_before(self) -> int:
+        """LLD ticks of context before the current tick; the rest lies after it."""
+        if self.context == "causal":
+            return self.context_ticks - 1
+        return self.context_ticks // 2
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig(Checked):
+    """How records become batches of clips.
+
+    Attributes: each has its help text; see `avexp-train --help`.
+    """
+
+    records: str = option("", "Folder with manifest.json and the record shards.")
+    clip_ticks: int = option(
+        100, "T: ticks of one clip (the paper: 100, about 3 s).", minimum=1
+    )
+    batch_size: int = option(32, "Clips in a global batch.", minimum=1)
+    eval_stride: int = option(
+        100,
+        "Ticks between the starts of evaluation clips; below --clip_ticks they overlap "
+        "and their predictions are averaged.",
+        minimum=1,
+    )
+    shuffle_records: int = option(
+        64, "Records held to shuffle their order while training.", minimum=1
+    )
+    mix_records: int = option(
+        16, "Records whose clips are mixed in a stretch of batches.", minimum=1
+    )
+    on_corrupt: str = option(
+        "fail",
+        "What a damaged record does: end the run, or be skipped, counted and reported.",
+        choices=("fail", "skip"),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig(Checked):
+    """The crossmodal transformer; what the paper leaves open is said in each help text.
+
+    Attributes: each has its help text; see `avexp-train --help`.
+    """
+
+    variant: str = option(
+        "audio_visual",
+        "audio_visual, or one branch with its head and no crossmodal layer.",
+        choices=("audio_visual", "video_only", "audio_only"),
+    )
+    d_model: int = option(512, "Width of the encoders (the paper: 512).", minimum=1)
+    num_layers: int = option(2, "Encoder layers per branch (the paper: 2).", minimum=0)
+    num_heads: int = option(4, "Attention heads (the paper: 4).", minimum=1)
+    ff_dim: int = option(
+        2048,
+        "Width of the feed-forward blocks; open in the paper, 4 x d_model as in "
+        "Vaswani 2017.",
+        minimum=1,
+    )
+    dropout: float = option(
+        0.1,
+        "Dropout after attention and feed-forward blocks; open in the paper, 0.1 as in "
+        "Vaswani 2017.",
+        minimum=0.0,
+        maximum=0.95,
+    )
+    norm: str = option(
+        "pre",
+        "Layer norm before or after each block; open in the paper, pre trains without "
+        "warm-up.",
+        choices=("pre", "post"),
+    )
+    activation: str = option(
+        "relu",
+        "Activation of the feed-forward blocks; open in the paper, ReLU as in Vaswani "
+        "2017.",
+        choices=("relu", "gelu"),
+    )
+    positions: str = option(
+        "sinusoidal",
+        "Position code added after the projection; open in the paper, sinusoidal works "
+        "at any T.",
+        choices=("sinusoidal", "none"),
+    )
+    scale_attention: bool = option(
+        True,
+        "Divide the dot product by sqrt(head width); the paper's equation 1 has no "
+        "scale, without one the softmax saturates at this width.",
+    )
+    head_activation: str = option(
+        "linear",
+        "Activation of the output; open in the paper, linear since CCC sets the scale "
+        "and tanh flattens the ends.",
+        choices=("linear", "tanh"),
+    )
+    crossmodal_init: float = option(
+        1.0,
+        "First value of the learnable scalars alpha and beta; open in the paper, 1 "
+        "opens both paths from the first step.",
+    )
+    missing_embedding: bool = option(
+        False,
+        "Put a learned vector in the place of a missing frame (not in the paper).",
+    )
+    ignore_missing: bool = option(
+        False, "Let attention ignore missing frames (not in the paper)."
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig(Checked):
+    """How a model is trained.
+
+    Attributes: each has its help text; see `avexp-train --help`.
+    """
+
+    name: str = option("baseline", "Name of the model in results and reports.")
+    ablation: tuple[str, ...] = option(
+        (),
+        "Loss drawn on the training clips, e.g. video:frame_repeat:0.5; several, "
+        "separated by commas, are applied together.",
+    )
+    seed: int = option(0, "Seed of weights, order and losses.", minimum=0)
+    epochs: int = option(20, "Passes over the train split at most.", minimum=1)
+    learning_rate: float = option(
+        1e-4, "Adam's learning rate at its highest (the paper: 1e-4).", minimum=0.0
+    )
+    schedule: str = option(
+        "constant",
+        "Learning rate after warm-up: constant, or cosine down to zero at the last "
+        "step.",
+        choices=("constant", "cosine"),
+    )
+    warmup_steps: int = option(
+        0, "Steps over which the learning rate rises from zero.", minimum=0
+    )
+    clip_norm: float = option(
+        0.0,
+        "Largest norm of the gradient of the global batch; 0 leaves it as it is.",
+        minimum=0.0,
+    )
+    patience: int = option(
+        5,
+        "Epochs without a better dev CCC before training stops; 0 never stops early.",
+        minimum=0,
+    )
+    precision: str = option(
+        "float32",
+        "Arithmetic: float32, or bfloat16 with float32 weights and CCC.",
+        choices=("float32", "mixed_bfloat16"),
+    )
+    deterministic: bool = option(
+        False, "Same bits from the same seed, at some cost in speed."
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class ExperimentConfig:
+    """One training run: what the run directory keeps as `config.json`.
+
+    Attributes:
+      data: Records and batches.
+      model: The network.
+      train: The training.
+    """
+
+    data: DataConfig = dataclasses.field(default_factory=DataConfig)
+    model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
+    train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
+
+    def __post_init__(self) -> None:
+        if self.model.d_model % self.model.num_heads:
+            raise errors.ConfigError(
+                f"--d_model={self.model.d_model}: must be a multiple of "
+                f"--num_heads={self.model.num_heads}"
+            )
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """Returns a config as nested dicts and lists, ready for JSON."""
+    return json.loads(json.dumps(dataclasses.asdict(config)))
+
+
+def from_dict(kind: type[_Config], values: Any, source: str = "config") -> _Config:
+    """Builds a config from nested dicts; the inverse of `to_dict`.
+
+    Args:
+      kind: The dataclass to build.
+      values: What `to_dict` gave.
+      source: Name of the file, for the error message.
+
+    Returns:
+      The config; fields that are absent keep their defaults.
+
+    Raises:
+      errors.ConfigError: if a key is unknown or a value breaks its rule.
+    """
+    if not isinstance(values, dict):
+        raise errors.ConfigError(f"{source}: must be a JSON object, is {values!r:.60}")
+    hints = typing.get_type_hints(kind)
+    known = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    arguments = {}
+    for key, value in values.items():
+        if key not in known:
+            raise errors.ConfigError(
+                f"{source}: unknown setting {key!r}; known are "
+                f"{', '.join(sorted(known))}"
+            )
+        nested = dataclasses.is_dataclass(hints[key])
+        arguments[key] = from_dict(hints[key], value, source) if nested else value
+    try:
+        return kind(**arguments)
+    except errors.ConfigError as error:
+        raise errors.ConfigError(f"{source}: {error}") from None
+
+
+def load(kind: type[_Config], path: str | pathlib.Path) -> _Config:
+    """Reads a config from a JSON file.
+
+    Args:
+      kind: The dataclass to build.
+      path: A file that holds what `to_dict` gave.
+
+    Returns:
+      The config.
+
+    Raises:
+      errors.ConfigError: if the file is missing, is not JSON, or breaks a rule.
+    """
+    try:
+        values = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise errors.ConfigError(f"{path}: can't be read: {error.strerror}") from None
+    except ValueError as error:
+        raise errors.ConfigError(f"{path}: is not JSON: {error}") from None
+    return from_dict(kind, values, str(path))

@@ -1,0 +1,1 @@
+"""Corpora: each yields recordings as blocks of ticks."""

@@ -1,0 +1,1 @@
+"""Records: schema, writer, manifest, clips, loss simulator, tf.data pipeline."""

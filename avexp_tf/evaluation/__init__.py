@@ -1,0 +1,1 @@
+"""Evaluation: sweeps over loss conditions, statistics, report."""

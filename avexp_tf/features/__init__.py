@@ -1,0 +1,1 @@
+"""Features: faces, VGG-Face fc6, openSMILE LLDs, the timeline, normalisation."""

@@ -1,0 +1,94 @@
+"""absl flags made from the config dataclasses, in one place.
+
+`define(DataConfig, ModelConfig)` in a main's flag function, `parsed(DataConfig)` in its
+`main`. Defining twice is harmless, so a notebook cell can run again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+from typing import TypeVar
+
+from absl import flags
+
+from avexp_tf import config
+from avexp_tf import errors
+
+_Section = TypeVar("_Section")
+
+MODULE = "avexp_tf"  # the heading that `--help` lists our flags under
+
+_DEFINERS: dict[type, Any] = {
+    bool: flags.DEFINE_boolean,
+    int: flags.DEFINE_integer,
+    float: flags.DEFINE_float,
+    str: flags.DEFINE_string,
+    tuple: flags.DEFINE_list,
+}
+
+
+def define(
+    *sections: type,
+    skip: tuple[str, ...] = (),
+    flag_values: flags.FlagValues = flags.FLAGS,
+) -> None:
+    """Defines one flag per field of each section.
+
+    Args:
+      *sections: Dataclasses declared with `config.option`.
+      skip: Field names that this main sets by itself.
+      flag_values: Where to define them.
+    """
+    for section in sections:
+        kinds = config.field_kinds(section)
+        for field in dataclasses.fields(section):
+            if field.name not in kinds or field.name in skip:
+                continue
+            if field.name in flag_values:
+                continue
+            help_text = field.metadata["help"]
+            if field.metadata["choices"]:
+                help_text += f" One of: {', '.join(field.metadata['choices'])}."
+            default = field.default
+            if isinstance(default, tuple):
+                default = list(default)
+            define_flag = _DEFINERS[kinds[field.name]]
+            define_flag(
+                field.name,
+                default,
+                help_text,
+                flag_values=flag_values,
+                module_name=MODULE,
+            )
+
+
+def parsed(
+    section: type[_Section],
+    flag_values: flags.FlagValues = flags.FLAGS,
+    **overrides: Any,
+) -> _Section:
+    """Returns a section with the values that the flags have.
+
+    Args:
+      section: A dataclass whose flags were defined.
+      flag_values: Where they were defined.
+      **overrides: Values that replace those of the flags.
+
+    Returns:
+      The section.
+
+    Raises:
+      errors.ConfigError: if a value breaks the rule of its field.
+    """
+    values = {}
+    for name, kind in config.field_kinds(section).items():
+        if name in overrides:
+            values[name] = overrides[name]
+        elif name in flag_values:
+            value: Any = flag_values[name].value
+            values[name] = tuple(value) if kind is tuple else value
+    try:
+        return section(**values)
+    except TypeError as error:
+        raise errors.ConfigError(f"{section.__name__}: {error}") from None

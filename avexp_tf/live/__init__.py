@@ -1,0 +1,1 @@
+"""Live inference: push frames and sound, get valence and arousal per tick."""

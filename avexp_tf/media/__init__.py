@@ -1,0 +1,1 @@
+"""Media files to frames with timestamps and to waveforms."""

@@ -1,0 +1,1 @@
+"""CCC: the pure function, the loss, the streaming metric."""

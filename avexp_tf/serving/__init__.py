@@ -1,0 +1,1 @@
+"""Exports and their parity: SavedModel, LiteRT, client."""

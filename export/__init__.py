@@ -1,0 +1,1 @@
+"""Runnable tools for exports: SavedModel, LiteRT, parity check."""

@@ -1,0 +1,1 @@
+"""Runnable tools for records: prepare, inspect, verify."""
