@@ -1,0 +1,45 @@
+"""Files that are whole or absent: written aside, flushed to disk, renamed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+from collections.abc import Iterator
+from typing import IO
+
+from avexp_tf import errors
+
+TEMPORARY = ".tmp-"  # the start of the name of a file that is still being written
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
+    """Opens a file that takes its name only when the block ends well.
+
+    Args:
+      path: The final name; its folder must exist. A file there is replaced at once.
+
+    Yields:
+      A binary file to write to. After an exception, nothing of it is left.
+
+    Raises:
+      errors.DataError: if the disk is full, or the folder can't be written to.
+    """
+    path = pathlib.Path(path)
+    aside = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
+    try:
+        with open(aside, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    except OSError as error:
+        raise errors.DataError(f"{path}: can't be written: {_reason(error)}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            aside.unlink(missing_ok=True)
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)
