@@ -23,5 +23,5 @@ setuptools.setup(
         "avexp_tf.export": "export",
         "avexp_tf.configs": "configs",
     },
-    package_data={"avexp_tf": ["py.typed"], "avexp_tf.configs": ["*.flags"]},
+    package_data={"avexp_tf": ["py.typed"], "avexp_tf.configs": ["*.flags", "*.json"]},
 )

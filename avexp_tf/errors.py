@@ -25,7 +25,13 @@ class MissingExtraError(AvexpError):
     """A feature needs an optional dependency; the message names the extra."""
 
     def __init__(self, what: str, package: str, extra: str):
+        self._arguments = (what, package, extra)
         super().__init__(
             f"{what} needs the package {package}, which is not installed: "
             f"run `pip install 'avexp-tf[{extra}]'`"
         )
+
+    def __reduce__(self) -> tuple[type, tuple[str, str, str]]:
+        # The base class would hand the finished message to __init__, and a worker
+        # process could not report the error.
+        return type(self), self._arguments
