@@ -1,1 +1,15 @@
 """Keras layers of the crossmodal transformer."""
+
+from avexp_tf.models.layers.attention import Attention
+from avexp_tf.models.layers.crossmodal import Crossmodal
+from avexp_tf.models.layers.encoder_layer import EncoderLayer
+from avexp_tf.models.layers.frame_select import FrameSelect
+from avexp_tf.models.layers.positions import SinusoidalPositions
+
+__all__ = [
+    "Attention",
+    "Crossmodal",
+    "EncoderLayer",
+    "FrameSelect",
+    "SinusoidalPositions",
+]

@@ -1,0 +1,1 @@
+"""A synthetic corpus whose best possible model is known."""

@@ -1,0 +1,170 @@
+"""From one record to clips: padding, cutting, normalising, and the source maps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from avexp_tf import config
+from avexp_tf.data import manifest as manifests
+from avexp_tf.data import schema
+
+Tensors = dict[str, tf.Tensor]
+
+# Arrays that a clip shares with its segment, one row per tick.
+_PER_TICK = (
+    schema.VIDEO,
+    schema.LABELS,
+    schema.LABEL_VALID,
+    schema.VIDEO_PRESENT,
+    schema.AUDIO_PRESENT,
+)
+_AUDIO_ROW_PRESENT = "audio_row_present"
+
+
+def clips_per_segment(n_ticks: int, clip_ticks: int) -> int:
+    """Returns how many training clips a segment gives per epoch: n / T, rounded."""
+    return max(1, (n_ticks + clip_ticks // 2) // clip_ticks)
+
+
+def training_starts(n_ticks: tf.Tensor, clip_ticks: int, key: tf.Tensor) -> tf.Tensor:
+    """Draws where a segment's training clips start.
+
+    The possible starts are cut into as many equal strata as there are clips, and each
+    clip starts anywhere in its own: every tick is seen about once per epoch, at an
+    offset that changes with the epoch.
+
+    Args:
+      n_ticks: int32 [], of the segment.
+      clip_ticks: T.
+      key: int32 [2], a stateless seed.
+
+    Returns:
+      int32 [clips_per_segment(n, T)], in random order.
+    """
+    n_clips = tf.maximum(1, (n_ticks + clip_ticks // 2) // clip_ticks)
+    place_key, order_key = tf.unstack(tf.random.split(key))
+    u = tf.random.stateless_uniform([n_clips], place_key)
+    n_starts = tf.maximum(n_ticks - clip_ticks + 1, 1)
+    share = (tf.cast(tf.range(n_clips), tf.float32) + u) / tf.cast(n_clips, tf.float32)
+    starts = tf.cast(share * tf.cast(n_starts, tf.float32), tf.int32)
+    starts = tf.minimum(starts, n_starts - 1)
+    order = tf.argsort(tf.random.stateless_uniform([n_clips], order_key))
+    return tf.gather(starts, order)
+
+
+def evaluation_starts(n_ticks: tf.Tensor, clip_ticks: int, stride: int) -> tf.Tensor:
+    """Returns where a segment's evaluation clips start.
+
+    Args:
+      n_ticks: int32 [], of the segment.
+      clip_ticks: T.
+      stride: Ticks from one start to the next.
+
+    Returns:
+      int32 [k]: multiples of the stride, and a last clip that ends with the segment.
+    """
+    last = tf.maximum(n_ticks - clip_ticks, 0)
+    starts = tf.range(0, last + 1, stride)
+    at_end = tf.equal(starts[-1], last)
+    return tf.cond(at_end, lambda: starts, lambda: tf.concat([starts, [last]], axis=0))
+
+
+def cutter(
+    manifest: manifests.Manifest, clip_ticks: int
+) -> Callable[[Tensors], Callable[[tf.Tensor], Tensors]]:
+    """Returns a function that prepares a segment and gives the function that cuts it.
+
+    Args:
+      manifest: Of the records.
+      clip_ticks: T.
+
+    Returns:
+      fn(parsed record) -> fn(start int32 []) -> clip: `video` float32 [T, video_dim]
+      (with background, the T background rows follow), `audio` float32 [T + C - 1,
+      audio_dim] normalised with zeros where there was no sound, `audio_row_present`
+      bool [T + C - 1], `video_present`, `audio_present` bool [T], `labels` float32
+      [T, 2] with NaN where invalid, `valid` bool [T], False in the padding of a segment
+      shorter than T, `start`, `n_ticks` int32, `first_tick` int64 in the recording,
+      `recording_id` string.
+    """
+    layout = manifest.layout
+    mean = tf.constant(np.asarray(manifest.audio_statistics.mean, np.float32))
+    scale = tf.constant(1 / np.asarray(manifest.audio_statistics.std, np.float32))
+    margin = layout.context_ticks - 1
+    before = layout.context_before
+    per_tick = _PER_TICK + ((schema.BACKGROUND,) if layout.has_background else ())
+
+    def prepare(record: Tensors) -> Callable[[tf.Tensor], Tensors]:
+        missing = tf.maximum(clip_ticks - tf.cast(record[schema.N_TICKS], tf.int32), 0)
+
+        def pad(rows: tf.Tensor) -> tf.Tensor:
+            empty = tf.zeros([missing, *rows.shape[1:]], rows.dtype)
+            return tf.concat([rows, empty], axis=0)
+
+        segment = {name: record[name] for name in per_tick}
+        segment[schema.AUDIO] = record[schema.AUDIO]
+        segment[_AUDIO_ROW_PRESENT] = tf.concat(
+            [
+                record[schema.MARGIN_PRESENT][:before],
+                record[schema.AUDIO_PRESENT],
+                record[schema.MARGIN_PRESENT][before:],
+            ],
+            axis=0,
+        )
+        # A branch, so that segments of full length are not copied.
+        segment = tf.cond(
+            missing > 0,
+            lambda: {name: pad(rows) for name, rows in segment.items()},
+            lambda: segment,
+        )
+
+        def cut(start: tf.Tensor) -> Tensors:
+            def rows(name: str, n_rows: int) -> tf.Tensor:
+                array = segment[name][start : start + n_rows]
+                return tf.ensure_shape(array, [n_rows, *array.shape[1:]])
+
+            heard = tf.cast(rows(_AUDIO_ROW_PRESENT, clip_ticks + margin), tf.bool)
+            audio = (rows(schema.AUDIO, clip_ticks + margin) - mean) * scale
+            video = tf.cast(rows(schema.VIDEO, clip_ticks), tf.float32)
+            if layout.has_background:
+                background = tf.cast(rows(schema.BACKGROUND, clip_ticks), tf.float32)
+                video = tf.concat([video, background], axis=0)
+            n_ticks = tf.cast(record[schema.N_TICKS], tf.int32)
+            valid = start + tf.range(clip_ticks) < n_ticks
+            known = tf.cast(rows(schema.LABEL_VALID, clip_ticks), tf.bool)
+            known &= valid[:, None]
+            labels = rows(schema.LABELS, clip_ticks)
+            return {
+                "video": video,
+                "audio": tf.where(heard[:, None], audio, 0.0),
+                "audio_row_present": heard,
+                "video_present": tf.cast(
+                    rows(schema.VIDEO_PRESENT, clip_ticks), tf.bool
+                ),
+                "audio_present": tf.cast(
+                    rows(schema.AUDIO_PRESENT, clip_ticks), tf.bool
+                ),
+                "labels": tf.where(known, labels, float("nan")),
+                "valid": valid,
+                "start": start,
+                "n_ticks": n_ticks,
+                "first_tick": record[schema.FIRST_TICK] + tf.cast(start, tf.int64),
+                "recording_id": record[schema.RECORDING_ID],
+            }
+
+        return cut
+
+    return prepare
+
+
+def training_example(clip: Tensors) -> tuple[Tensors, Tensors]:
+    """Returns a clip as Keras wants it: a dict of inputs and a dict of labels."""
+    inputs = {
+        name: clip[name]
+        for name in ("video", "audio", "video_source", "audio_source", "valid")
+    }
+    labels = {name: clip["labels"][..., i] for i, name in enumerate(config.TARGETS)}
+    return inputs, labels

@@ -1,0 +1,238 @@
+"""Loss patterns: factories that return a function drawing a source map.
+
+A source map is int32 [T]: the frame that the receiver shows at each tick, -1 for none.
+Features are never touched. Every draw is stateless, keyed on a seed and on the absolute
+tick, so the losses are the same on any number of workers, and the frames that are lost
+at p are lost at every higher p too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from avexp_tf.data import condition
+
+# draw(key int32 [2], first_tick int64 [], n_ticks int32 []) -> source map int32 [T]
+Draw = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
+
+_BLOCK_TICKS = 1024
+_CLIP_SALT = 1_000_003  # keeps a clip's own draw apart from its first tick's
+
+
+def tick_uniforms(
+    key: tf.Tensor, first_tick: tf.Tensor, n_ticks: tf.Tensor
+) -> tf.Tensor:
+    """Draws one number in [0, 1) per tick, a function of key and absolute tick alone.
+
+    Args:
+      key: int32 [2], a stateless seed.
+      first_tick: int64 [], index of the first tick in its recording.
+      n_ticks: int32 [], T.
+
+    Returns:
+      float32 [T]; overlapping stretches agree where they overlap.
+    """
+    first_tick = tf.cast(first_tick, tf.int64)
+    n_ticks = tf.cast(n_ticks, tf.int64)
+    first_block = first_tick // _BLOCK_TICKS
+    last_block = (first_tick + n_ticks - 1) // _BLOCK_TICKS
+
+    def draw_block(block: tf.Tensor) -> tf.Tensor:
+        block_key = tf.random.experimental.stateless_fold_in(key, block)
+        return tf.random.stateless_uniform([_BLOCK_TICKS], block_key)
+
+    draws = tf.map_fn(
+        draw_block,
+        tf.range(first_block, last_block + 1),
+        fn_output_signature=tf.TensorSpec([_BLOCK_TICKS], tf.float32),
+    )
+    start = first_tick - first_block * _BLOCK_TICKS
+    return tf.reshape(draws, [-1])[start : start + n_ticks]
+
+
+def clip_uniform(key: tf.Tensor, first_tick: tf.Tensor) -> tf.Tensor:
+    """Draws one number in [0, 1) per clip, a function of key and first tick.
+
+    Args:
+      key: int32 [2], a stateless seed.
+      first_tick: int64 [], index of the clip's first tick in its recording.
+
+    Returns:
+      float32 [].
+    """
+    key = tf.random.experimental.stateless_fold_in(key, _CLIP_SALT)
+    key = tf.random.experimental.stateless_fold_in(key, tf.cast(first_tick, tf.int64))
+    return tf.random.stateless_uniform([], key)
+
+
+def zeros_where(lost: tf.Tensor) -> tf.Tensor:
+    """Returns the source map that shows nothing at lost ticks.
+
+    Args:
+      lost: bool [T].
+
+    Returns:
+      int32 [T].
+    """
+    ticks = tf.range(tf.shape(lost)[0])
+    return tf.where(lost, -1, ticks)
+
+
+def repeats_where(lost: tf.Tensor) -> tf.Tensor:
+    """Returns the source map that shows the last received frame at lost ticks.
+
+    Args:
+      lost: bool [T].
+
+    Returns:
+      int32 [T]; -1 before the first received frame.
+    """
+    received = tf.cast(tf.where(~lost)[:, 0], tf.int32)
+    candidates = tf.concat([[-1], received], axis=0)
+    return tf.gather(candidates, tf.cumsum(tf.cast(~lost, tf.int32)))
+
+
+_CONCEAL = {"zero": zeros_where, "repeat": repeats_where}
+
+
+def clip_zero(p: float) -> Draw:
+    """Loses the whole clip with probability p.
+
+    Args:
+      p: Probability in [0, 1].
+
+    Returns:
+      The draw.
+
+    Raises:
+      errors.ConfigError: if p is out of range.
+    """
+    condition.check("clip_zero", p)
+
+    def draw(key: tf.Tensor, first_tick: tf.Tensor, n_ticks: tf.Tensor) -> tf.Tensor:
+        return zeros_where(tf.fill([n_ticks], clip_uniform(key, first_tick) < p))
+
+    return draw
+
+
+def frame_zero(p: float) -> Draw:
+    """Loses each frame with probability p and shows nothing in its place.
+
+    Args:
+      p: Probability in [0, 1].
+
+    Returns:
+      The draw.
+
+    Raises:
+      errors.ConfigError: if p is out of range.
+    """
+    condition.check("frame_zero", p)
+
+    def draw(key: tf.Tensor, first_tick: tf.Tensor, n_ticks: tf.Tensor) -> tf.Tensor:
+        return zeros_where(tick_uniforms(key, first_tick, n_ticks) < p)
+
+    return draw
+
+
+def frame_repeat(p: float) -> Draw:
+    """Loses each frame with probability p and shows the last received one instead.
+
+    Args:
+      p: Probability in [0, 1].
+
+    Returns:
+      The draw.
+
+    Raises:
+      errors.ConfigError: if p is out of range.
+    """
+    condition.check("frame_repeat", p)
+
+    def draw(key: tf.Tensor, first_tick: tf.Tensor, n_ticks: tf.Tensor) -> tf.Tensor:
+        return repeats_where(tick_uniforms(key, first_tick, n_ticks) < p)
+
+    return draw
+
+
+def subclip_zero(p: float) -> Draw:
+    """Loses one block of round(p T) ticks at a place drawn uniformly.
+
+    Args:
+      p: Share of the clip in [0, 1].
+
+    Returns:
+      The draw.
+
+    Raises:
+      errors.ConfigError: if p is out of range.
+    """
+    condition.check("subclip_zero", p)
+
+    def draw(key: tf.Tensor, first_tick: tf.Tensor, n_ticks: tf.Tensor) -> tf.Tensor:
+        n_lost = tf.cast(tf.round(p * tf.cast(n_ticks, tf.float32)), tf.int32)
+        places = tf.cast(n_ticks - n_lost + 1, tf.float32)
+        start = tf.cast(clip_uniform(key, first_tick) * places, tf.int32)
+        start = tf.minimum(start, n_ticks - n_lost)
+        ticks = tf.range(n_ticks)
+        return zeros_where((ticks >= start) & (ticks < start + n_lost))
+
+    return draw
+
+
+def gilbert_elliott(p: float, mean_burst: float, concealment: str = "zero") -> Draw:
+    """Loses bursts of frames: a two-state Markov chain in its stationary state.
+
+    A lost frame is followed by a received one with probability 1 / mean_burst; the
+    other transition follows from p.
+
+    Args:
+      p: Share of lost frames in [0, 1].
+      mean_burst: Mean length of a burst in ticks, at least 1; p must not exceed
+        mean_burst / (mean_burst + 1).
+      concealment: `zero` or `repeat`.
+
+    Returns:
+      The draw.
+
+    Raises:
+      errors.ConfigError: if no chain has these parameters.
+
+    Reference:
+      E. N. Gilbert, "Capacity of a burst-noise channel", 1960; E. O. Elliott, 1963.
+    """
+    condition.check("gilbert_elliott", p, mean_burst, concealment)
+    stay_lost = 1.0 if p == 1 else 1.0 - 1.0 / mean_burst
+    become_lost = 1.0 if p == 1 else p / mean_burst / (1.0 - p)
+
+    def draw(key: tf.Tensor, first_tick: tf.Tensor, n_ticks: tf.Tensor) -> tf.Tensor:
+        u = tick_uniforms(key, first_tick, n_ticks)
+        # Whatever the state before, u below both thresholds loses the frame and u
+        # above both receives it. Between them the state is kept (bursts longer than
+        # chance) or flipped (shorter), so it follows from the last tick that decides.
+        low, high = sorted((stay_lost, become_lost))
+        # At the first tick the state before is drawn from the stationary chain.
+        before = clip_uniform(key, first_tick) < p
+        first = u[:1] < tf.where(before, stay_lost, become_lost)
+        decides = tf.concat([[True], (u[1:] < low) | (u[1:] >= high)], axis=0)
+        decided_lost = tf.concat([first, u[1:] < low], axis=0)
+        last_decision = repeats_where(~decides)
+        lost = tf.gather(decided_lost, last_decision)
+        if become_lost > stay_lost:
+            since = tf.range(n_ticks) - last_decision
+            lost = tf.not_equal(lost, since % 2 == 1)
+        return _CONCEAL[concealment](lost)
+
+    return draw
+
+
+# name -> (factory, names of its parameters in the order of the text form)
+PATTERNS: dict[str, tuple[Callable[..., Draw], tuple[str, ...]]] = {
+    "clip_zero": (clip_zero, ("p",)),
+    "frame_zero": (frame_zero, ("p",)),
+    "frame_repeat": (frame_repeat, ("p",)),
+    "subclip_zero": (subclip_zero, ("p",)),
+    "gilbert_elliott": (gilbert_elliott, ("p", "mean_burst", "concealment")),
+}

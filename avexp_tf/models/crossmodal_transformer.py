@@ -1,0 +1,198 @@
+"""The crossmodal transformer and its one-branch variants, as functional Keras models.
+
+Inputs and outputs are dicts. The audio enters as a stream of LLDs, and a convolution of
+the context's width replaces the dense layer on stacked context vectors: the same
+numbers and the same arithmetic, with C times less audio to read, copy and send.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import keras
+from keras import ops
+
+from avexp_tf import config
+from avexp_tf.models import layers
+
+
+@dataclasses.dataclass(frozen=True)
+class InputDims:
+    """What the records fix of a model.
+
+    Attributes:
+      video: Columns of the video features (the paper: 4096).
+      audio: Columns of one LLD row (the paper: 65).
+      context_ticks: C, LLD rows behind one audio input vector (the paper: 60).
+    """
+
+    video: int = 4096
+    audio: int = 65
+    context_ticks: int = 60
+
+
+def build(
+    model_config: config.ModelConfig,
+    dims: InputDims,
+    precision: str = "float32",
+) -> keras.Model:
+    """Builds the model.
+
+    Args:
+      model_config: The network's settings.
+      dims: Of its inputs.
+      precision: A Keras dtype policy; weights and outputs stay float32.
+
+    Returns:
+      A functional model. Inputs, of which a one-branch variant has its own and `valid`:
+      `video` float32 [B, T, video], `audio` float32 [B, T + C - 1, audio], normalised,
+      `video_source`, `audio_source` int32 [B, T], `valid` bool [B, T]. Outputs
+      `valence`, `arousal` float32 [B, T].
+    """
+    policy = keras.dtype_policies.DTypePolicy(precision)
+    modalities = _modalities(model_config.variant)
+
+    # Inputs.
+    inputs: dict[str, Any] = {}
+    for name in modalities:
+        width = getattr(dims, name)
+        inputs[name] = keras.Input((None, width), dtype="float32", name=name)
+        inputs[f"{name}_source"] = _source_input(f"{name}_source")
+    inputs["valid"] = _valid_input()
+
+    # Branches.
+    fusion_inputs = {"valid": inputs["valid"]}
+    for name in modalities:
+        project = _projection(name, model_config, dims, policy)
+        encoder = _encoder(name, model_config, policy)
+        source = inputs[f"{name}_source"]
+        fusion_inputs[f"{name}_source"] = source
+        fusion_inputs[f"{name}_encoding"] = encoder(
+            {
+                "projected": project(inputs[name]),
+                "source": source,
+                "valid": inputs["valid"],
+            }
+        )
+
+    # Fusion and head.
+    outputs = _fusion(modalities, model_config, policy)(fusion_inputs)
+    return keras.Model(inputs, outputs, name="crossmodal_transformer")
+
+
+def _modalities(variant: str) -> tuple[str, ...]:
+    if variant == "audio_visual":
+        return config.MODALITIES
+    return (variant.removesuffix("_only"),)
+
+
+def _source_input(name: str) -> Any:
+    return keras.Input((None,), dtype="int32", name=name)
+
+
+def _valid_input() -> Any:
+    return keras.Input((None,), dtype="bool", name="valid")
+
+
+def _mask(source: Any, valid: Any, model_config: config.ModelConfig) -> Any:
+    """The ticks of a modality that may be attended to."""
+    if not model_config.ignore_missing:
+        return valid
+    return ops.logical_and(valid, ops.greater_equal(source, 0))
+
+
+def _projection(
+    name: str,
+    model_config: config.ModelConfig,
+    dims: InputDims,
+    policy: keras.DTypePolicy,
+) -> keras.layers.Layer:
+    """The linear map of a modality's input, without its bias: see FrameSelect."""
+    settings = {"use_bias": False, "dtype": policy, "name": f"{name}_projection"}
+    if name == "video":
+        return keras.layers.Dense(model_config.d_model, **settings)
+    return keras.layers.Conv1D(model_config.d_model, dims.context_ticks, **settings)
+
+
+def _encoder(
+    name: str, model_config: config.ModelConfig, policy: keras.DTypePolicy
+) -> keras.Model:
+    """One branch after its projection: source map, positions, encoder layers."""
+    projected = keras.Input(
+        (None, model_config.d_model), dtype=policy.compute_dtype, name="projected"
+    )
+    source = _source_input("source")
+    valid = _valid_input()
+    mask = _mask(source, valid, model_config)
+    x = layers.FrameSelect(
+        model_config.missing_embedding, dtype=policy, name=f"{name}_select"
+    )(projected, source)
+    if model_config.positions == "sinusoidal":
+        x = layers.SinusoidalPositions(dtype=policy, name=f"{name}_positions")(x)
+    for index in range(model_config.num_layers):
+        x = layers.EncoderLayer(
+            model_config.num_heads,
+            model_config.ff_dim,
+            model_config.dropout,
+            model_config.norm,
+            model_config.activation,
+            model_config.scale_attention,
+            dtype=policy,
+            name=f"{name}_layer_{index + 1}",
+        )(x, key_mask=mask)
+    if model_config.norm == "pre":
+        x = keras.layers.LayerNormalization(
+            epsilon=1e-6, dtype=policy, name=f"{name}_norm"
+        )(x)
+    return keras.Model(
+        {"projected": projected, "source": source, "valid": valid},
+        x,
+        name=f"{name}_encoder",
+    )
+
+
+def _fusion(
+    modalities: tuple[str, ...],
+    model_config: config.ModelConfig,
+    policy: keras.DTypePolicy,
+) -> keras.Model:
+    """The crossmodal layer, where there are two branches, and the head."""
+    inputs: dict[str, Any] = {"valid": _valid_input()}
+    for name in modalities:
+        inputs[f"{name}_encoding"] = keras.Input(
+            (None, model_config.d_model),
+            dtype=policy.compute_dtype,
+            name=f"{name}_encoding",
+        )
+        inputs[f"{name}_source"] = _source_input(f"{name}_source")
+    if len(modalities) == 2:
+        masks = {
+            name: _mask(inputs[f"{name}_source"], inputs["valid"], model_config)
+            for name in modalities
+        }
+        fused = layers.Crossmodal(
+            model_config.num_heads,
+            model_config.dropout,
+            model_config.scale_attention,
+            model_config.crossmodal_init,
+            dtype=policy,
+            name="crossmodal",
+        )(
+            inputs["video_encoding"],
+            inputs["audio_encoding"],
+            video_key_mask=masks["video"],
+            audio_key_mask=masks["audio"],
+        )
+    else:
+        fused = inputs[f"{modalities[0]}_encoding"]
+    outputs = {}
+    for target in config.TARGETS:
+        column = keras.layers.Dense(
+            1,
+            activation=model_config.head_activation,
+            dtype="float32",
+            name=f"{target}_head",
+        )(fused)
+        outputs[target] = ops.squeeze(column, axis=-1)  # [B, T]
+    return keras.Model(inputs, outputs, name="fusion")

@@ -1,0 +1,99 @@
+"""Adam with a schedule, and with clipping that is right under tf.distribute."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+from avexp_tf import config
+
+
+@keras.saving.register_keras_serializable("avexp_tf")
+class GlobalClipAdam(keras.optimizers.Adam):
+    """Adam that clips the norm of the gradient of the global batch.
+
+    Keras's own `global_clipnorm` clips on each replica before the gradients are summed,
+    so that two replicas step farther than one. Here they are summed first.
+
+    Args:
+      max_norm: Largest norm; 0 leaves the gradient as it is.
+      **kwargs: Of `keras.optimizers.Adam`.
+    """
+
+    def __init__(self, *args: Any, max_norm: float = 0.0, **kwargs: Any):
+        if kwargs.get("gradient_accumulation_steps"):
+            raise ValueError(
+                "gradient_accumulation_steps does not work under a distribution "
+                "strategy: use a smaller --batch_size or more replicas"
+            )
+        super().__init__(*args, **kwargs)
+        self.max_norm = max_norm
+
+    def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> Any:
+        reduced = super()._all_reduce_sum_gradients(grads_and_vars)
+        if not self.max_norm:
+            return reduced
+        gradients, variables = zip(*reduced, strict=True)
+        clipped, _ = tf.clip_by_global_norm(gradients, self.max_norm)
+        return list(zip(clipped, variables, strict=True))
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the init arguments."""
+        return {**super().get_config(), "max_norm": self.max_norm}
+
+
+@keras.saving.register_keras_serializable("avexp_tf")
+class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
+    """Rises linearly from zero, then stays, or falls to zero along a cosine.
+
+    Args:
+      peak: Highest learning rate.
+      warmup_steps: Steps of the rise.
+      total_steps: Steps of the whole training, where the cosine ends; 0 to stay.
+    """
+
+    def __init__(self, peak: float, warmup_steps: int, total_steps: int):
+        self.peak = peak
+        self.warmup_steps = warmup_steps
+        self.total_steps = total_steps
+
+    def __call__(self, step: Any) -> Any:
+        """Returns the learning rate at a step, counted from 0."""
+        step = ops.cast(step, "float32")
+        rate = ops.convert_to_tensor(self.peak, "float32")
+        if self.total_steps:
+            length = max(self.total_steps - self.warmup_steps, 1)
+            done = ops.clip((step - self.warmup_steps) / length, 0.0, 1.0)
+            rate = rate * 0.5 * (1.0 + ops.cos(done * 3.141592653589793))
+        if self.warmup_steps:
+            rate = rate * ops.minimum(1.0, (step + 1.0) / self.warmup_steps)
+        return rate
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the init arguments."""
+        return {
+            "peak": self.peak,
+            "warmup_steps": self.warmup_steps,
+            "total_steps": self.total_steps,
+        }
+
+
+def build(train: config.TrainConfig, total_steps: int) -> GlobalClipAdam:
+    """Builds the optimizer of a run.
+
+    Args:
+      train: Its settings.
+      total_steps: Steps of the whole training, for the cosine schedule.
+
+    Returns:
+      The optimizer.
+    """
+    schedule = WarmupSchedule(
+        train.learning_rate,
+        train.warmup_steps,
+        total_steps if train.schedule == "cosine" else 0,
+    )
+    return GlobalClipAdam(learning_rate=schedule, max_norm=train.clip_norm)

@@ -1,0 +1,92 @@
+"""The training step, the same on one device and on many.
+
+A plain loop over compiled steps rather than Keras's `fit`: it resumes at any step, it
+runs under every strategy (`fit` fails under MultiWorkerMirroredStrategy,
+keras-team/keras#20585), and its speed is steady.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import keras
+import tensorflow as tf
+
+from avexp_tf import config
+from avexp_tf import errors
+from avexp_tf import objectives
+
+
+class Trainer:
+    """Runs training steps of one model.
+
+    Args:
+      model: Built in the strategy's scope.
+      optimizer: Likewise.
+      strategy: Where the replicas run.
+
+    Attributes:
+      step: Steps done so far.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+        strategy: tf.distribute.Strategy,
+    ):
+        self._model = model
+        self._optimizer = optimizer
+        self._strategy = strategy
+        self._loss = objectives.CCCLoss()
+        with strategy.scope():
+            optimizer.build(model.trainable_variables)
+        self._compiled_step = tf.function(self._global_step, reduce_retracing=True)
+
+    @property
+    def step(self) -> int:
+        """Steps done so far."""
+        return int(self._optimizer.iterations.numpy())
+
+    def losses(self, batches: tf.data.Dataset) -> Iterator[float]:
+        """Trains on each global batch and yields its loss, 1 - mean CCC.
+
+        Args:
+          batches: Of `pipeline.training_batches`.
+
+        Raises:
+          errors.RunError: naming the step, if the loss is not finite.
+        """
+        if self._strategy.num_replicas_in_sync > 1:
+            batches = self._strategy.experimental_distribute_dataset(batches)
+        for batch in batches:
+            loss = float(self._compiled_step(batch))
+            if loss != loss or abs(loss) == float("inf"):
+                raise errors.RunError(
+                    f"step {self.step}: the loss is {loss}: lower --learning_rate or "
+                    "set --clip_norm"
+                )
+            yield loss
+
+    def _global_step(self, batch: tuple[dict, dict]) -> tf.Tensor:
+        losses = self._strategy.run(self._replica_step, args=batch)
+        # Every replica knows the loss of the global batch: any one of them will do.
+        return self._strategy.experimental_local_results(losses)[0]
+
+    def _replica_step(
+        self, inputs: dict[str, tf.Tensor], labels: dict[str, tf.Tensor]
+    ) -> tf.Tensor:
+        context = tf.distribute.get_replica_context()
+        inputs = {name: inputs[name] for name in self._model.input}
+        variables = self._model.trainable_variables
+        with tf.GradientTape() as tape:
+            predicted = self._model(inputs, training=True)
+            parts = [
+                self._loss(labels[name], predicted[name]) for name in config.TARGETS
+            ]
+            loss = tf.add_n(parts) / len(parts)
+            # Gradients are summed over replicas, each of which holds all of the loss.
+            scaled = loss / context.num_replicas_in_sync
+        gradients = tape.gradient(scaled, variables)
+        self._optimizer.apply(gradients, variables)
+        return loss
