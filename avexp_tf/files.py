@@ -41,5 +41,50 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
             aside.unlink(missing_ok=True)
 
 
+def make_folder(path: str | os.PathLike[str]) -> None:
+    """Makes a folder and those above it, unless they are there.
+
+    Raises:
+      errors.DataError: if it can't be made.
+    """
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError as error:
+        raise errors.DataError(
+            f"{path}: this folder can't be made: {_reason(error)}"
+        ) from error
+
+
+@contextlib.contextmanager
+def only_one(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Keeps a second process out while the block runs; a killed one keeps nobody out.
+
+    Args:
+      path: A file to lock; it is made if it is not there.
+
+    Raises:
+      errors.DataError: if another process is inside, or the file can't be made.
+    """
+    try:
+        import fcntl
+    except ImportError:  # no such locks on Windows
+        yield
+        return
+    try:
+        file = open(path, "wb")
+    except OSError as error:
+        raise errors.DataError(f"{path}: can't be written: {_reason(error)}") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise errors.DataError(
+                f"{os.path.dirname(path)}: another process is writing here"
+            ) from None
+        except OSError:
+            pass  # a file system without locks
+        yield
+
+
 def _reason(error: OSError) -> str:
     return error.strerror or str(error)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 from typing import Any
 from typing import Protocol
+from typing import runtime_checkable
 
 import numpy as np
 
@@ -105,4 +106,17 @@ class Corpus(Protocol):
         Raises:
           errors.DataError: if the recording's files can't be used.
         """
+        ...
+
+
+@runtime_checkable
+class HasContentKeys(Protocol):
+    """A corpus that can tell which recordings a change of its input touches.
+
+    Without it, all recordings are prepared anew when anything in `Corpus.config` is
+    another; with it, only those whose key is.
+    """
+
+    def content_key(self, recording_id: str) -> dict[str, Any]:
+        """Returns the settings and digests that one recording's ticks follow from."""
         ...

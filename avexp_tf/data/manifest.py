@@ -23,6 +23,8 @@ from avexp_tf.data import schema
 
 FILE_NAME = "manifest.json"
 
+_SEAL = "sha256"  # of the other values: a wrong statistic would train a wrong model
+
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
@@ -90,16 +92,10 @@ class Manifest:
         return [str(folder / shard.file) for shard in self.split(name).shards]
 
     def settings(self) -> dict[str, Any]:
-        """Returns what the records follow from: corpus, features and config."""
-        return {
-            "schema_version": schema.VERSION,
-            "corpus": {"name": self.corpus_name, "config": self.corpus_config},
-            "features": {
-                "video": dataclasses.asdict(self.video),
-                "audio": dataclasses.asdict(self.audio),
-            },
-            "config": config.to_dict(self.records),
-        }
+        """Returns what the records follow from, as `settings` of this module does."""
+        return _settings(
+            self.corpus_name, self.corpus_config, self.video, self.audio, self.records
+        )
 
     def save(self, records_dir: str | os.PathLike[str]) -> None:
         """Writes `manifest.json` into a folder, in one step.
@@ -112,8 +108,9 @@ class Manifest:
             "audio_statistics": self.audio_statistics.to_json(),
             "splits": {name: split.to_json() for name, split in self.splits.items()},
         }
+        sealed = values | {_SEAL: manifest_json.digest(values)}
         with files.replacing(pathlib.Path(records_dir) / FILE_NAME) as file:
-            file.write(manifest_json.dumps(values).encode())
+            file.write(manifest_json.dumps(sealed).encode())
 
     @classmethod
     def load(cls, records_dir: str | os.PathLike[str]) -> Manifest:
@@ -145,6 +142,38 @@ class Manifest:
         return _from_json(values, str(path))
 
 
+def settings(corpus: recording.Corpus, records: config.RecordsConfig) -> dict[str, Any]:
+    """Returns what records follow from, as JSON values.
+
+    Args:
+      corpus: Where the recordings come from.
+      records: How they are cut.
+
+    Returns:
+      Schema version, corpus, features and config, as the manifest holds them.
+    """
+    found = _settings(corpus.name, corpus.config, corpus.video, corpus.audio, records)
+    return json.loads(json.dumps(found))
+
+
+def _settings(
+    corpus_name: str,
+    corpus_config: dict[str, Any],
+    video: recording.FeatureSet,
+    audio: recording.FeatureSet,
+    records: config.RecordsConfig,
+) -> dict[str, Any]:
+    return {
+        "schema_version": schema.VERSION,
+        "corpus": {"name": corpus_name, "config": corpus_config},
+        "features": {
+            "video": dataclasses.asdict(video),
+            "audio": dataclasses.asdict(audio),
+        },
+        "config": config.to_dict(records),
+    }
+
+
 def _from_json(values: Any, source: str) -> Manifest:
     top = manifest_json.Reader(values, source)
     version = top.integer("schema_version")
@@ -152,6 +181,11 @@ def _from_json(values: Any, source: str) -> Manifest:
         raise errors.DataError(
             f"{source}: schema_version is {version}, this program reads "
             f"{schema.VERSION}; run avexp-prepare again"
+        )
+    unsealed = {key: value for key, value in top.values.items() if key != _SEAL}
+    if top.text(_SEAL) != manifest_json.digest(unsealed):
+        raise errors.DataError(
+            f"{source}: was changed after it was written: its {_SEAL} is another"
         )
     corpus, features = top.child("corpus"), top.child("features")
     audio = _feature_set(features.child("audio"))

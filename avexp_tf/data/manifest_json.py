@@ -5,6 +5,7 @@ The manifest may come from somebody else, so every value is checked before it is
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from typing import Any
@@ -112,6 +113,12 @@ class Reader:
     def _error(self, key: str | None, rule: str, value: Any) -> errors.DataError:
         place = self._place(key) or "the file"
         return errors.DataError(f"{self.source}: {place} {rule}, is {value!r:.60}")
+
+
+def digest(values: dict[str, Any]) -> str:
+    """Returns the SHA-256 of JSON values, whatever the order of their keys."""
+    text = json.dumps(values, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def dumps(values: dict[str, Any]) -> str:

@@ -32,12 +32,16 @@ class Statistics:
     m2: np.ndarray
 
     @classmethod
+    def empty(cls, dim: int) -> Statistics:
+        """Returns the statistics of no rows."""
+        return cls(0, np.zeros(dim), np.zeros(dim))
+
+    @classmethod
     def of(cls, rows: np.ndarray) -> Statistics:
         """Returns the statistics of some rows, float [n, columns]; n may be 0."""
         rows = np.asarray(rows, np.float64)
         if len(rows) == 0:
-            zeros = np.zeros(rows.shape[1])
-            return cls(0, zeros, zeros)
+            return cls.empty(rows.shape[1])
         mean = rows.mean(axis=0)
         return cls(len(rows), mean, np.square(rows - mean).sum(axis=0))
 

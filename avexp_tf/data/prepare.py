@@ -1,0 +1,239 @@
+"""From a corpus to a folder of records; what `avexp-prepare` does.
+
+First every recording becomes a part, in any order and any number of processes; then
+the parts are put together to shards; the manifest comes last. A run that was stopped
+at any point is finished by the same call, and gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import os
+import pathlib
+import shutil
+from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Any
+
+from avexp_tf import config
+from avexp_tf import errors
+from avexp_tf import files
+from avexp_tf.corpora import recording
+from avexp_tf.data import assembly as assembly_lib
+from avexp_tf.data import contents
+from avexp_tf.data import manifest as manifest_lib
+from avexp_tf.data import splits
+from avexp_tf.data import workers
+
+PARTS = ".parts"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Job:
+    """What is to be written.
+
+    Attributes:
+      corpus: The recordings.
+      infos: All of them.
+      names: The split of each.
+      records: How to cut them.
+      given: Audio statistics to use; None computes them.
+      out: The records folder.
+    """
+
+    corpus: recording.Corpus
+    infos: Sequence[recording.RecordingInfo]
+    names: Sequence[str]
+    records: config.RecordsConfig
+    given: contents.AudioStatistics | None
+    out: pathlib.Path
+
+    def manifest(self, assembly: assembly_lib.Assembly) -> manifest_lib.Manifest:
+        """Returns the manifest of what was put together."""
+        audio = assembly.train_audio
+        return manifest_lib.Manifest(
+            corpus_name=self.corpus.name,
+            corpus_config=self.corpus.config,
+            video=self.corpus.video,
+            audio=self.corpus.audio,
+            records=self.records,
+            has_background=assembly.has_background,
+            audio_statistics=self.given
+            or contents.AudioStatistics(
+                count=audio.count,
+                mean=tuple(audio.mean.tolist()),
+                std=tuple(audio.std().tolist()),
+            ),
+            splits=assembly.splits,
+        )
+
+
+def prepare(
+    corpus: recording.Corpus,
+    out_dir: str | os.PathLike[str],
+    records: config.RecordsConfig,
+    *,
+    n_workers: int = 1,
+    overwrite: bool = False,
+    statistics_from: str = "",
+    report: Callable[[str], None] = print,
+) -> manifest_lib.Manifest:
+    """Writes the records of a corpus, or finishes what an earlier call began.
+
+    Args:
+      corpus: The recordings.
+      out_dir: The records folder; it is made if it is not there.
+      records: How to cut recordings, and into which splits.
+      n_workers: Processes that read recordings.
+      overwrite: Replace finished records.
+      statistics_from: Another records folder whose audio statistics to take; empty
+        computes them from the train split.
+      report: Takes the lines that tell the user something.
+
+    Returns:
+      The manifest.
+
+    Raises:
+      errors.DataError: if the input breaks a rule, or the folder can't be written to.
+      errors.ConfigError: if the folder holds records of other settings.
+    """
+    infos = list(corpus.recordings())
+    names = splits.assign(infos, records)
+    given = _given_statistics(corpus, statistics_from, names)
+    out = pathlib.Path(out_dir)
+    job = _Job(corpus, infos, names, records, given, out)
+    _tell_shared_subjects(job, report)
+    _refuse_foreign_shards(out)
+    files.make_folder(out / PARTS)
+    with files.only_one(out / PARTS / "lock"):
+        _remove_temporaries(out)
+        manifest = None if overwrite else _finished(job)
+        if manifest:
+            report(f"{out}: these records are complete already; nothing to do")
+        else:
+            manifest = _write(job, n_workers)
+        _remove_leftovers(out, manifest)
+    return manifest
+
+
+def _given_statistics(
+    corpus: recording.Corpus, statistics_from: str, names: Sequence[str]
+) -> contents.AudioStatistics | None:
+    if not statistics_from:
+        if "train" not in names:
+            raise errors.DataError(
+                "no recording is in train, and the audio is normalised with statistics "
+                "of train: give --statistics_from=OTHER_RECORDS_FOLDER"
+            )
+        return None
+    other = manifest_lib.Manifest.load(statistics_from)
+    if other.audio != corpus.audio:
+        raise errors.DataError(
+            f"{statistics_from}: its audio features are {_words(other.audio)}, those "
+            f"of this corpus {_words(corpus.audio)}"
+        )
+    return other.audio_statistics
+
+
+def _words(feature_set: recording.FeatureSet) -> str:
+    return f"{feature_set.name} {feature_set.version} ({feature_set.dim} columns)"
+
+
+def _tell_shared_subjects(job: _Job, report: Callable[[str], None]) -> None:
+    shared = splits.shared_subjects(job.infos, job.names)
+    if shared:
+        shown = ", ".join(shared[:5]) + (", ..." if len(shared) > 5 else "")
+        report(
+            "note: this corpus is not split by subject; in more than one split: "
+            f"{shown} ({len(shared)} in all)"
+        )
+
+
+def _refuse_foreign_shards(out: pathlib.Path) -> None:
+    """Raises DataError if there are shards that no run of this program left."""
+    if (out / manifest_lib.FILE_NAME).exists() or (out / PARTS).exists():
+        return
+    for path in _shards(out):
+        raise errors.DataError(
+            f"{path}: would be replaced, and no manifest says that it may: remove it, "
+            "or choose another --out"
+        )
+
+
+def _finished(job: _Job) -> manifest_lib.Manifest | None:
+    """Returns the manifest that is there already; None if there is none.
+
+    Raises:
+      errors.ConfigError: if it is that of other settings.
+    """
+    if not (job.out / manifest_lib.FILE_NAME).exists():
+        return None
+    found = manifest_lib.Manifest.load(job.out)
+    asked = manifest_lib.settings(job.corpus, job.records)
+    difference = _difference(found.settings(), asked, "")
+    if not difference and job.given and job.given != found.audio_statistics:
+        difference = "its audio statistics are not those of --statistics_from"
+    if difference:
+        raise errors.ConfigError(
+            f"{job.out}: holds records of other settings: {difference}; choose another "
+            "--out, or give --overwrite to replace them"
+        )
+    return found
+
+
+def _difference(there: Any, asked: Any, where: str) -> str:
+    """Says in what two settings differ first; empty if in nothing."""
+    if isinstance(there, dict) and isinstance(asked, dict):
+        for key in sorted({*there, *asked}):
+            place = f"{where}.{key}" if where else key
+            difference = _difference(there.get(key), asked.get(key), place)
+            if difference:
+                return difference
+        return ""
+    return (
+        "" if there == asked else f"{where} is {there!r:.80} there, {asked!r:.80} now"
+    )
+
+
+def _write(job: _Job, n_workers: int) -> manifest_lib.Manifest:
+    parts_dir = str(job.out / PARTS)
+    try:
+        workers.write_parts(job.corpus, job.infos, job.records, parts_dir, n_workers)
+    finally:
+        _remove_temporaries(job.out)  # of workers that were stopped
+    # From here on, what an older manifest says of the shards is no longer true.
+    (job.out / manifest_lib.FILE_NAME).unlink(missing_ok=True)
+    manifest = job.manifest(
+        assembly_lib.assemble(
+            job.corpus, job.infos, job.names, job.records, parts_dir, job.out
+        )
+    )
+    manifest.save(job.out)
+    return manifest
+
+
+def _shards(out: pathlib.Path) -> list[pathlib.Path]:
+    return [
+        path
+        for path in sorted(out.glob("*.tfrecord"))
+        if contents.split_of_shard(path.name)
+    ]
+
+
+def _remove_temporaries(out: pathlib.Path) -> None:
+    for path in itertools.chain(
+        out.glob(f"{files.TEMPORARY}*"), (out / PARTS).glob(f"*/{files.TEMPORARY}*")
+    ):
+        path.unlink(missing_ok=True)
+
+
+def _remove_leftovers(out: pathlib.Path, manifest: manifest_lib.Manifest) -> None:
+    """Removes what finished records don't need: parts, shards of other settings."""
+    listed = {
+        shard.file for split in manifest.splits.values() for shard in split.shards
+    }
+    for path in _shards(out):
+        if path.name not in listed:
+            path.unlink()
+    shutil.rmtree(out / PARTS)
