@@ -1,0 +1,163 @@
+"""The sound of a media file: mono, 16 kHz, on the same clock as its pictures."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import av
+import numpy as np
+
+from avexp_tf import errors
+from avexp_tf.media import clock
+from avexp_tf.media import container
+
+SAMPLE_RATE_HZ = 16_000
+# Stamps of many containers are rounded to milliseconds and tremble by a packet or so;
+# up to here the sample count is believed, beyond it the stamps. Less than a tick.
+TOLERANCE_SECS = 0.020
+# What microphones, files and sound cards use; anything else is a damaged header.
+_RATES_HZ = (1_000, 768_000)
+
+
+@dataclasses.dataclass(frozen=True)
+class AudioBlock:
+    """Consecutive samples.
+
+    Attributes:
+      start: Where the first one stands: sample i is heard at i / 16000 s.
+      samples: float32 [n], nominally in [-1, 1]; the mean of all channels.
+    """
+
+    start: int
+    samples: np.ndarray
+
+
+class AudioReader:
+    """Decodes the sound of a file, one packet at a time, whatever its length.
+
+    Blocks come in order and never overlap. Where one starts after the end of the one
+    before, the file has no sound in between: it starts late, a packet is damaged, or
+    the stamps jump.
+
+    Args:
+      path: A media file.
+
+    Attributes:
+      n_damaged: Packets that could not be decoded, so far.
+      broke_off: The file ended before its container said so.
+    """
+
+    def __init__(self, path: str | pathlib.Path):
+        self._path = pathlib.Path(path)
+        self.n_damaged = 0
+        self.broke_off = False
+
+    def __iter__(self) -> Iterator[AudioBlock]:
+        """Yields the blocks; none without an audio stream.
+
+        Raises:
+          errors.DataError: if the file can't be opened, or a stamp or the sample rate
+            can't be true.
+        """
+        with container.opened(self._path) as opened:
+            stream = container.stream(opened, "audio")
+            if stream is None:
+                return
+            line = _SampleLine(str(self._path), container.origin_secs(opened))
+            for decoded in self._decoded(opened, stream):
+                yield from line.placed(decoded)
+            yield from line.flushed()
+
+    def _decoded(self, opened: Any, stream: Any) -> Iterator[Any]:
+        packets = opened.demux(stream)
+        while True:
+            try:
+                packet = next(packets, None)
+            except (av.FFmpegError, OSError, ValueError):
+                self.broke_off = True
+                packet = None
+            if packet is None:
+                return
+            try:
+                yield from packet.decode()
+            except (av.FFmpegError, OSError, ValueError):
+                self.n_damaged += 1
+
+
+class _SampleLine:
+    """Puts decoded frames of any rate and layout on one line of 16 kHz samples.
+
+    A run is a stretch whose samples are counted from one stamp; where a later stamp
+    disagrees with the count, the next run starts.
+    """
+
+    def __init__(self, name: str, origin_secs: float):
+        self._name = name
+        self._origin_secs = origin_secs
+        self._resampler: Any = None
+        self._shape: Any = None  # rate, layout and format that the resampler takes
+        self._run_secs = 0.0  # where the run starts
+        self._n_in = 0  # samples that went into it
+        self._n_out = 0  # samples that came out of it
+        self._end = 0  # first sample of the line that nothing was written to
+
+    def placed(self, decoded: Any) -> Iterator[AudioBlock]:
+        rate_hz = decoded.sample_rate
+        if not _RATES_HZ[0] <= rate_hz <= _RATES_HZ[1]:
+            raise errors.DataError(
+                f"{self._name}: damaged: sound at {rate_hz} Hz; {_RATES_HZ[0]} to "
+                f"{_RATES_HZ[1]} Hz are believed"
+            )
+        shape = (rate_hz, decoded.layout.name, decoded.format.name)
+        expected_secs = self._run_secs
+        if self._shape is not None:
+            expected_secs += self._n_in / self._shape[0]
+        secs = self._secs(decoded, expected_secs)
+        if shape != self._shape or abs(secs - expected_secs) > TOLERANCE_SECS:
+            yield from self.flushed()
+            self._resampler = av.AudioResampler(
+                format="fltp", layout=decoded.layout, rate=SAMPLE_RATE_HZ
+            )
+            self._shape = shape
+            self._run_secs = secs
+            self._n_in = self._n_out = 0
+        self._n_in += decoded.samples
+        decoded.pts = None  # positions are counted here, not in the resampler
+        yield from self._written(self._resampler.resample(decoded))
+
+    def flushed(self) -> Iterator[AudioBlock]:
+        if self._resampler is not None:
+            yield from self._written(self._resampler.resample(None))
+            self._resampler = None
+
+    def _secs(self, decoded: Any, expected_secs: float) -> float:
+        """Returns when a frame is heard; a step back by a splice moves the origin."""
+        if decoded.pts is None or decoded.time_base is None:
+            return expected_secs
+        secs = float(decoded.pts * decoded.time_base) - self._origin_secs
+        if secs - expected_secs > clock.LONGEST_STEP_SECS:
+            raise errors.DataError(
+                f"{self._name}: damaged: time stamps jump from {expected_secs:.3f} s "
+                f"to {secs:.3f} s; at most {clock.LONGEST_STEP_SECS:.0f} s are believed"
+            )
+        if self._shape is not None and expected_secs - secs >= clock.SPLICE_SECS:
+            self._origin_secs += secs - expected_secs
+            return expected_secs
+        return secs
+
+    def _written(self, resampled: list[Any]) -> Iterator[AudioBlock]:
+        for one in resampled:
+            # [channels, n] -> [n]. FFmpeg's own mix to mono lets two full channels
+            # add up to 1.41; a mean stays in range and loses no channel.
+            samples = one.to_ndarray().mean(axis=0, dtype=np.float32)
+            samples = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
+            start = round(self._run_secs * SAMPLE_RATE_HZ) + self._n_out
+            self._n_out += len(samples)
+            # What a step back would write a second time, or before second 0.
+            n_known = min(max(self._end - start, 0), len(samples))
+            if n_known < len(samples):
+                self._end = start + len(samples)
+                yield AudioBlock(start + n_known, samples[n_known:])

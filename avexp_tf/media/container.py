@@ -1,0 +1,95 @@
+"""Opens media files, and turns what FFmpeg says about them into one line."""
+
+from __future__ import annotations
+
+import contextlib
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import av
+
+from avexp_tf import errors
+
+# A recording is one local file. Play lists and session descriptions name further files
+# or hosts, and FFmpeg might go and read those.
+_REFUSED_FORMATS = frozenset({"concat", "dash", "hls", "rtsp", "sdp", "tty"})
+
+
+@contextlib.contextmanager
+def opened(path: str | pathlib.Path) -> Iterator[Any]:
+    """Opens a media file for reading, and closes it.
+
+    Args:
+      path: A local file.
+
+    Yields:
+      The `av.container.InputContainer`.
+
+    Raises:
+      errors.DataError: if the file is missing, empty, not a file, or holds no media
+        that FFmpeg knows.
+    """
+    path = pathlib.Path(path)
+    if not path.exists():
+        raise errors.DataError(f"{path}: no such file")
+    if not path.is_file():
+        raise errors.DataError(f"{path}: not a file")
+    if path.stat().st_size == 0:
+        raise errors.DataError(f"{path}: is empty (0 bytes)")
+    try:
+        # With its protocol before it, a name such as `10:30.mp4` is still a name.
+        container = av.open(f"file:{path}")
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise errors.DataError(f"{path}: is no media file: {said(error)}") from None
+    with container:
+        names = set(container.format.name.split(","))
+        if names & _REFUSED_FORMATS:
+            raise errors.DataError(
+                f"{path}: is a {container.format.name} file, not a recording"
+            )
+        yield container
+
+
+def stream(container: Any, kind: str) -> Any | None:
+    """Returns the stream of a kind that a player would choose.
+
+    Args:
+      container: An open container.
+      kind: `video` or `audio`.
+
+    Returns:
+      The stream, or None. A cover picture is no video. A stream for which FFmpeg has no
+      decoder counts as absent.
+    """
+    candidates = []
+    for candidate in getattr(container.streams, kind):
+        is_cover = bool(candidate.disposition & av.stream.Disposition.attached_pic)
+        if candidate.codec_context is not None and not is_cover:
+            candidates.append(candidate)
+    if not candidates:
+        return None
+    best = container.streams.best(kind)
+    return best if best in candidates else candidates[0]
+
+
+def origin_secs(container: Any) -> float:
+    """Returns the time stamp that is second 0 of the recording.
+
+    It is the container's own start: that of the stream which starts first, so that
+    a late sound track stays late.
+    """
+    if container.start_time is not None:
+        return container.start_time / av.time_base
+    starts = [
+        float(stream.start_time * stream.time_base)
+        for stream in container.streams
+        if stream.start_time is not None and stream.time_base is not None
+    ]
+    return min(starts, default=0.0)
+
+
+def said(error: Exception) -> str:
+    """Returns what FFmpeg said, without the numbers and names around it."""
+    text = getattr(error, "strerror", None) or str(error)
+    return " ".join(str(text).split())

@@ -1,0 +1,123 @@
+"""Writes small media files: for tests, samples and annotated copies."""
+
+from __future__ import annotations
+
+import fractions
+import os
+import pathlib
+from collections.abc import Iterable
+from typing import Any
+
+import av
+import numpy as np
+
+# Divides 25, 29.97, 30 and 60 frames per second, and MPEG-4 takes no finer one.
+_TIME_BASE = fractions.Fraction(1, 60_000)
+_AUDIO_FRAME = 1024
+
+
+def write(
+    path: str | pathlib.Path,
+    frames: Iterable[tuple[float, np.ndarray]] = (),
+    audio: np.ndarray | None = None,
+    *,
+    audio_rate_hz: int = 16_000,
+    audio_start_secs: float = 0.0,
+    video_codec: str = "mpeg4",
+    audio_codec: str = "pcm_s16le",
+    rotation_degrees: int = 0,
+) -> None:
+    """Writes a media file under another name and renames it when it is whole.
+
+    Args:
+      path: The file; its suffix chooses the container (`.mov` takes raw sound).
+      frames: When each frame is shown, in seconds, rising, and the picture, uint8
+        [height, width, 3] BGR, all of one size with even sides. None: no video stream.
+      audio: float32 [channels, n] or [n] in [-1, 1]; None: no audio stream.
+      audio_rate_hz: Samples per second.
+      audio_start_secs: When the first sample is heard.
+      video_codec: Name of an encoder.
+      audio_codec: Name of an encoder.
+      rotation_degrees: Against the clock; what players are told to turn the picture by.
+    """
+    path = pathlib.Path(path)
+    aside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        with av.open(str(aside), "w") as container:
+            sound = None
+            if audio is not None:
+                sound = _Sound(
+                    container, audio, audio_rate_hz, audio_start_secs, audio_codec
+                )
+            stream: Any = None
+            iterator = iter(frames)
+            first = next(iterator, None)
+            if first is not None:
+                # 60 is the rate that rate control counts with; stamps say the truth.
+                stream = container.add_stream(video_codec, rate=60)
+                stream.height, stream.width = first[1].shape[:2]
+                formats = [one.name for one in stream.codec.video_formats or ()]
+                stream.pix_fmt = "yuv420p" if "yuv420p" in formats else formats[0]
+                stream.codec_context.time_base = _TIME_BASE
+                if rotation_degrees:
+                    stream.set_display_rotation(rotation_degrees)
+            while first is not None and stream is not None:
+                secs, image = first
+                if sound is not None:
+                    sound.write_until(secs)
+                decoded = av.VideoFrame.from_ndarray(image, format="bgr24")
+                decoded.pts = round(secs / _TIME_BASE)
+                decoded.time_base = _TIME_BASE
+                container.mux(stream.encode(decoded))
+                first = next(iterator, None)
+            if stream is not None:
+                container.mux(stream.encode(None))
+            if sound is not None:
+                sound.close()
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+class _Sound:
+    def __init__(
+        self,
+        container: av.container.OutputContainer,
+        audio: np.ndarray,
+        rate_hz: int,
+        start_secs: float,
+        codec: str,
+    ):
+        self._container = container
+        self._audio = np.atleast_2d(np.asarray(audio, np.float32))  # [channels, n]
+        self._rate_hz = rate_hz
+        self._start = round(start_secs * rate_hz)
+        layout = {1: "mono", 2: "stereo", 6: "5.1"}[len(self._audio)]
+        self._layout = layout
+        self._stream: Any = container.add_stream(codec, rate=rate_hz, layout=layout)
+        self._n_written = 0
+
+    def write_until(self, secs: float) -> None:
+        """Encodes the whole frames of sound that start before `secs`."""
+        while (self._start + self._n_written) / self._rate_hz < secs:
+            if not self._write_one():
+                return
+
+    def close(self) -> None:
+        while self._write_one():
+            pass
+        self._container.mux(self._stream.encode(None))
+
+    def _write_one(self) -> bool:
+        piece = self._audio[:, self._n_written : self._n_written + _AUDIO_FRAME]
+        if piece.shape[1] == 0:
+            return False
+        decoded = av.AudioFrame.from_ndarray(
+            np.ascontiguousarray(piece), format="fltp", layout=self._layout
+        )
+        decoded.sample_rate = self._rate_hz
+        decoded.pts = self._start + self._n_written
+        decoded.time_base = fractions.Fraction(1, self._rate_hz)
+        self._container.mux(self._stream.encode(decoded))
+        self._n_written += piece.shape[1]
+        return True

@@ -1,0 +1,402 @@
+"""Frames and sound of generated files stand where they were put."""
+
+import contextlib
+import http.server
+import itertools
+import pathlib
+import threading
+
+import av
+import numpy as np
+import pytest
+
+from avexp_tf import errors
+from avexp_tf.media import audio_reader
+from avexp_tf.media import clock
+from avexp_tf.media import container
+from avexp_tf.media import frame_reader
+from avexp_tf.media import probe
+from avexp_tf.media import writer
+
+RATE = audio_reader.SAMPLE_RATE_HZ
+
+
+def pictures(secs, values=None, size=(32, 48)):
+    for index, sec in enumerate(secs):
+        value = 20 if values is None else values[index]
+        yield sec, np.full((*size, 3), value, np.uint8)
+
+
+def beep(n_secs, at_secs, rate_hz=RATE, n_channels=1):
+    audio = np.zeros((n_channels, round(n_secs * rate_hz)), np.float32)
+    start = round(at_secs * rate_hz)
+    audio[:, start : start + rate_hz // 10] = 0.5
+    return audio
+
+
+def line(path):
+    """The whole sound with zeros where there is none, and the gaps as sample ranges."""
+    blocks = list(audio_reader.AudioReader(path))
+    samples = np.zeros(blocks[-1].start + len(blocks[-1].samples), np.float32)
+    gaps, end = [], 0
+    for block in blocks:
+        if block.start != end:
+            gaps.append((end, block.start))
+        end = block.start + len(block.samples)
+        samples[block.start : end] = block.samples
+    return samples, gaps
+
+
+def test_frames_keep_their_own_stamps_at_a_variable_rate(tmp_path):
+    rng = np.random.default_rng(1)
+    secs = np.cumsum(rng.uniform(0.01, 0.2, 60)) - 0.01
+    writer.write(tmp_path / "a.mov", pictures(secs))
+    read = list(frame_reader.FrameReader(tmp_path / "a.mov"))
+    np.testing.assert_allclose(
+        [frame.secs for frame in read], secs - secs[0], atol=1.1 / 60_000
+    )
+    np.testing.assert_allclose(
+        [frame.duration_secs for frame in read[:-1]], np.diff(secs), atol=2.2 / 60_000
+    )
+    assert [frame.index for frame in read] == list(range(60))
+    assert not any(frame.lost_before for frame in read)
+
+
+@pytest.mark.parametrize(
+    ("degrees", "corner"),
+    [(0, (0, 0)), (90, (1, 0)), (180, (1, 1)), (-90, (0, 1))],
+)
+def test_rotation_of_the_file_is_honoured(tmp_path, degrees, corner):
+    image = np.zeros((32, 64, 3), np.uint8)
+    image[:16, :32] = 255  # the upper left quarter, as stored
+    writer.write(tmp_path / "a.mov", [(0.0, image)], rotation_degrees=degrees)
+    (read,) = frame_reader.FrameReader(tmp_path / "a.mov")
+    shown = read.image_bgr()
+    assert shown.shape == ((32, 64, 3) if degrees in (0, 180) else (64, 32, 3))
+    height, width = shown.shape[:2]
+    # Turned by 90 degrees against the clock, upper left becomes lower left.
+    quarters = shown.reshape(2, height // 2, 2, width // 2, 3).mean(axis=(1, 3, 4))
+    assert np.unravel_index(quarters.argmax(), (2, 2)) == corner
+
+
+@pytest.mark.parametrize("suffix", [".mov", ".mkv", ".ts", ".mp4"])
+@pytest.mark.parametrize("rate_hz", [16_000, 44_100])
+def test_sound_and_picture_share_one_clock(tmp_path, suffix, rate_hz):
+    secs = np.arange(90) * 1001 / 30_000
+    values = [255 if index == 60 else 20 for index in range(90)]
+    writer.write(
+        tmp_path / f"a{suffix}",
+        pictures(secs, values),
+        beep(2.0, secs[60] - 0.5, rate_hz),
+        audio_rate_hz=rate_hz,
+        audio_start_secs=0.5,
+        audio_codec="aac" if suffix in (".ts", ".mp4") else "pcm_s16le",
+    )
+    (flash,) = [
+        frame
+        for frame in frame_reader.FrameReader(tmp_path / f"a{suffix}")
+        if frame.image_bgr().mean() > 120
+    ]
+    samples, gaps = line(tmp_path / f"a{suffix}")
+    heard_secs = np.flatnonzero(np.abs(samples) > 0.25)[0] / RATE
+    # The encoder's own delay may stand in front, after the gap of the late start.
+    assert gaps[0][0] == 0 and 0.4 < gaps[0][1] / RATE <= 0.501
+    assert len(gaps) == 1
+    assert abs(heard_secs - flash.secs) < 0.002
+    assert abs(flash.secs - secs[60]) < 0.001
+
+
+def test_every_channel_is_heard_and_none_adds_up_beyond_one(tmp_path):
+    audio = np.zeros((2, RATE), np.float32)
+    audio[1, :4000] = 0.8  # the right channel alone
+    audio[:, 8000:12000] = 0.9  # both at once
+    writer.write(tmp_path / "a.mov", audio=audio)
+    samples, gaps = line(tmp_path / "a.mov")
+    np.testing.assert_allclose(samples[:4000], 0.4, atol=1e-4)
+    np.testing.assert_allclose(samples[8000:12000], 0.9, atol=1e-4)
+    assert gaps == [] and len(samples) == RATE
+
+
+def test_resampled_sound_keeps_its_length_and_pitch(tmp_path):
+    seconds = np.arange(44_100 * 3) / 44_100
+    tone = np.sin(2 * np.pi * 440 * seconds).astype(np.float32) / 2
+    writer.write(tmp_path / "a.mov", audio=tone, audio_rate_hz=44_100)
+    samples, _ = line(tmp_path / "a.mov")
+    assert len(samples) == 3 * RATE
+    expected = np.sin(2 * np.pi * 440 * np.arange(3 * RATE) / RATE) / 2
+    np.testing.assert_allclose(samples[100:-100], expected[100:-100], atol=2e-3)
+
+
+def test_streams_that_are_not_there_yield_nothing(tmp_path):
+    writer.write(tmp_path / "v.mov", pictures([0.0, 0.04]))
+    writer.write(tmp_path / "a.mov", audio=beep(1.0, 0.5))
+    assert list(audio_reader.AudioReader(tmp_path / "v.mov")) == []
+    assert list(frame_reader.FrameReader(tmp_path / "a.mov")) == []
+    seen = probe.probe(tmp_path / "v.mov")
+    assert (seen.width, seen.height, seen.audio_codec) == (48, 32, None)
+    heard = probe.probe(tmp_path / "a.mov")
+    assert (heard.video_codec, heard.audio_rate_hz) == (None, RATE)
+    assert heard.duration_secs == pytest.approx(1.0)
+
+
+def test_a_second_joined_recording_goes_on_where_the_first_ended(tmp_path):
+    """Two transport streams one after the other: the stamps start again."""
+    for name, value in (("a", 40), ("b", 200)):
+        writer.write(
+            tmp_path / f"{name}.ts",
+            pictures(np.arange(75) / 25, [value] * 75),
+            beep(3.0, 1.0),
+            audio_codec="aac",
+        )
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(
+        (tmp_path / "a.ts").read_bytes() + (tmp_path / "b.ts").read_bytes()
+    )
+    read = list(frame_reader.FrameReader(joined))
+    secs = np.array([frame.secs for frame in read])
+    assert np.all(np.diff(secs) > 0)
+    assert secs[-1] == pytest.approx(6.0, abs=0.2)
+    bright = next(frame for frame in read if frame.image_bgr().mean() > 120)
+    assert bright.secs - secs[0] == pytest.approx(3.0, abs=0.1)
+    samples, _ = line(joined)
+    heard = (np.abs(samples) > 0.3).astype(int)
+    onsets = np.flatnonzero(np.diff(heard) == 1) / RATE
+    for start_secs, slack_secs in ((secs[0], 0.01), (bright.secs, 0.1)):
+        assert np.abs(onsets - start_secs - 1.0).min() < slack_secs
+
+
+def test_clock_by_hand():
+    ticks = clock.StreamClock("f", 10.0, 0.04)
+    assert ticks.read(1000, 1 / 100) == 0.0
+    assert ticks.read(1004, 1 / 100) == pytest.approx(0.04)
+    assert ticks.read(None, 1 / 100) == pytest.approx(0.08)  # no stamp: one period
+    assert ticks.read(1008, 1 / 100) == pytest.approx(0.081)  # the same: a nudge
+    assert ticks.read(1300, 1 / 100) == pytest.approx(3.0)
+    assert ticks.read(1000, 1 / 100) == pytest.approx(3.04)  # spliced: goes on
+    assert ticks.read(1010, 1 / 100) == pytest.approx(3.14)
+    with pytest.raises(
+        errors.DataError, match=r"f: damaged: time stamps jump from 3\."
+    ):
+        ticks.read(10_000_000, 1 / 100)
+
+
+def test_a_gap_in_the_stamps_is_a_gap_in_the_sound(tmp_path, monkeypatch):
+    writer.write(tmp_path / "a.mov", audio=np.full(RATE * 2, 0.25, np.float32))
+    decode = audio_reader.AudioReader._decoded
+
+    def stretched(self, opened, stream):
+        for decoded in decode(self, opened, stream):
+            n_before = round(decoded.pts * float(decoded.time_base) * RATE)
+            late = 480 if n_before >= RATE else 160 if n_before >= RATE // 2 else 0
+            decoded.pts += late  # 10 ms: trembling; 30 ms: a gap
+            yield decoded
+
+    monkeypatch.setattr(audio_reader.AudioReader, "_decoded", stretched)
+    samples, gaps = line(tmp_path / "a.mov")
+    ((start, end),) = gaps
+    assert RATE <= start < RATE + 1024 and end - start == 480
+    assert np.all(samples[start:end] == 0) and len(samples) == 2 * RATE + 480
+
+
+def test_after_a_splice_the_new_stamps_count(tmp_path, monkeypatch):
+    writer.write(tmp_path / "a.mov", audio=np.full(RATE * 3, 0.25, np.float32))
+    decode = audio_reader.AudioReader._decoded
+
+    def spliced(self, opened, stream):
+        for index, decoded in enumerate(decode(self, opened, stream)):
+            decoded.pts += 100 * RATE if index < 10 else 0
+            decoded.pts += RATE // 2 if index >= 20 else 0
+            yield decoded
+
+    monkeypatch.setattr(audio_reader.AudioReader, "_decoded", spliced)
+    samples, gaps = line(tmp_path / "a.mov")
+    (_, late), (start, end) = gaps
+    assert late == 100 * RATE and end - start == RATE // 2
+    assert len(samples) == 103.5 * RATE
+
+
+def test_a_step_back_is_not_written_twice(tmp_path, monkeypatch):
+    ramp = np.arange(RATE, dtype=np.float32) / (2 * RATE)
+    writer.write(tmp_path / "a.mov", audio=ramp)
+    decode = audio_reader.AudioReader._decoded
+
+    def repeated(self, opened, stream):
+        for decoded in decode(self, opened, stream):
+            decoded.pts = max(0, decoded.pts - 4096)
+            yield decoded
+
+    monkeypatch.setattr(audio_reader.AudioReader, "_decoded", repeated)
+    blocks = list(audio_reader.AudioReader(tmp_path / "a.mov"))
+    ends = [block.start + len(block.samples) for block in blocks]
+    assert all(later.start >= end for end, later in zip(ends, blocks[1:], strict=False))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("missing.mp4", None, "no such file"),
+        ("empty.mp4", b"", r"is empty \(0 bytes\)"),
+        ("noise.mp4", bytes(range(256)) * 40, "is no media file"),
+        ("words.mp4", b"valence,arousal\n0.1,0.2\n" * 50, "is no media file"),
+        ("list.m3u8", b"#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/a.ts\n", "list.m3u8: "),
+        ("list.sdp", b"v=0\nm=audio 9 RTP/AVP 0\nc=IN IP4 127.0.0.1\n", "list.sdp: "),
+        ("poem.txt", b"some lines of text\n" * 50, "poem.txt: is a tty file"),
+    ],
+)
+def test_what_is_no_recording_ends_in_one_line(tmp_path, name, content, message):
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    for use in (
+        probe.probe,
+        lambda path: list(frame_reader.FrameReader(path)),
+        lambda path: list(audio_reader.AudioReader(path)),
+    ):
+        with pytest.raises(errors.DataError, match=message) as caught:
+            use(path)
+        assert "\n" not in str(caught.value) and name in str(caught.value)
+
+
+def test_a_folder_is_no_recording(tmp_path):
+    with pytest.raises(errors.DataError, match="not a file"):
+        probe.probe(tmp_path)
+
+
+def test_a_name_with_a_colon_is_a_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    writer.write("a.mov", pictures([0.0, 0.04]))
+    pathlib.Path("a.mov").rename("http:10%d.mov")
+    assert len(list(frame_reader.FrameReader("http:10%d.mov"))) == 2
+
+
+def test_a_play_list_reaches_for_nothing(tmp_path):
+    asked = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_error(404)
+
+        def log_message(self, *args):
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        address = f"http://127.0.0.1:{server.server_port}/a.ts"
+        (tmp_path / "a.m3u8").write_text(
+            f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{address}\n#EXT-X-ENDLIST\n"
+        )
+        with pytest.raises(errors.DataError, match="a.m3u8: "):
+            probe.probe(tmp_path / "a.m3u8")
+        server.shutdown()
+        thread.join()
+    assert asked == []
+
+
+def test_what_the_decoder_holds_is_read_when_the_file_breaks_off(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    frames = [
+        (k / 25, rng.integers(0, 255, (64, 64, 3), dtype=np.uint8)) for k in range(60)
+    ]
+    writer.write(tmp_path / "a.mov", frames)
+    opened = container.opened
+
+    @contextlib.contextmanager
+    def breaking(path):
+        with opened(path) as whole:
+
+            class Breaking:
+                streams = whole.streams
+                start_time = whole.start_time
+
+                def demux(self, stream):
+                    yield from itertools.islice(whole.demux(stream), 40)
+                    raise av.error.InvalidDataError(1, "broken off")
+
+            yield Breaking()
+
+    monkeypatch.setattr(container, "opened", breaking)
+    reader = frame_reader.FrameReader(tmp_path / "a.mov")
+    assert len(list(reader)) == 40 and reader.broke_off
+
+
+def test_a_file_that_breaks_off_gives_what_it_has(tmp_path):
+    rng = np.random.default_rng(0)
+    frames = [
+        (k / 25, rng.integers(0, 255, (64, 64, 3), dtype=np.uint8)) for k in range(100)
+    ]
+    writer.write(tmp_path / "a.mkv", frames, np.zeros(RATE * 4, np.float32))
+    whole = (tmp_path / "a.mkv").read_bytes()
+    (tmp_path / "half.mkv").write_bytes(whole[: len(whole) // 2])
+    assert 20 < len(list(frame_reader.FrameReader(tmp_path / "half.mkv"))) < 80
+    samples, _ = line(tmp_path / "half.mkv")
+    assert RATE < len(samples) < 3 * RATE
+
+
+def test_a_damaged_stretch_is_marked_and_the_rest_read(tmp_path):
+    rng = np.random.default_rng(0)
+    frames = [
+        (k / 25, rng.integers(0, 255, (64, 64, 3), dtype=np.uint8)) for k in range(100)
+    ]
+    writer.write(tmp_path / "a.mov", frames, video_codec="png")
+    content = bytearray((tmp_path / "a.mov").read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 30_000] = bytes(30_000)
+    (tmp_path / "a.mov").write_bytes(content)
+    reader = frame_reader.FrameReader(tmp_path / "a.mov")
+    read = list(reader)
+    marked = [frame for frame in read if frame.lost_before]
+    assert 0 < reader.n_damaged < 10
+    assert len(read) == 100 - reader.n_damaged and len(marked) == 1
+    assert marked[0].secs > read[marked[0].index - 1].secs + 0.06
+
+
+@pytest.mark.parametrize("kind", ["video", "audio"])
+def test_flipped_bits_never_end_in_a_traceback(tmp_path, kind):
+    rng = np.random.default_rng(7)
+    frames = [
+        (k / 25, rng.integers(0, 255, (48, 64, 3), dtype=np.uint8)) for k in range(25)
+    ]
+    writer.write(tmp_path / "a.mp4", frames, beep(1.0, 0.5), audio_codec="aac")
+    whole = np.frombuffer((tmp_path / "a.mp4").read_bytes(), np.uint8)
+    outcomes = set()
+    for _ in range(40):
+        content = whole.copy()
+        where = rng.integers(0, len(content), rng.integers(1, 60))
+        content[where] ^= 1 << rng.integers(0, 8, len(where)).astype(np.uint8)
+        (tmp_path / "b.mp4").write_bytes(content.tobytes())
+        reader = {
+            "video": frame_reader.FrameReader,
+            "audio": audio_reader.AudioReader,
+        }[kind]
+        try:
+            secs = [
+                one.secs if kind == "video" else one.start
+                for one in reader(tmp_path / "b.mp4")
+            ]
+            assert np.all(np.diff(secs) > 0)
+            outcomes.add("read")
+        except errors.DataError as error:
+            assert "\n" not in str(error)
+            outcomes.add("refused")
+    assert "read" in outcomes
+
+
+def test_a_cover_picture_is_no_video(tmp_path):
+    writer.write(tmp_path / "a.mov", pictures([0.0]), beep(1.0, 0.5))
+    with container.opened(tmp_path / "a.mov") as opened:
+        stream = container.stream(opened, "video")
+        assert stream is not None
+
+        class Cover:
+            disposition = av.stream.Disposition.attached_pic
+            codec_context = stream.codec_context
+
+        class Streams:
+            video = [Cover()]
+
+        class Container:
+            streams = Streams()
+
+        assert container.stream(Container(), "video") is None
