@@ -15,6 +15,8 @@ from typing import runtime_checkable
 
 import numpy as np
 
+SPLITS = ("train", "dev", "validation", "test")
+
 
 @dataclasses.dataclass(frozen=True)
 class RecordingInfo:

@@ -8,9 +8,10 @@ from typing import Any
 
 from avexp_tf import config
 from avexp_tf import errors
-from avexp_tf.data import manifest_json
+from avexp_tf import typed_json
+from avexp_tf.corpora import recording
 
-SPLIT_NAMES = ("train", "dev", "validation", "test")
+SPLIT_NAMES = recording.SPLITS
 
 _SHARD_NAME = re.compile(rf"({'|'.join(SPLIT_NAMES)})-\d{{5,}}-of-\d{{5,}}\.tfrecord")
 
@@ -62,7 +63,7 @@ class Shard:
         }
 
     @classmethod
-    def from_json(cls, values: manifest_json.Reader) -> Shard:
+    def from_json(cls, values: typed_json.Reader) -> Shard:
         """The inverse of `to_json`; raises DataError where a value breaks a rule."""
         shard = cls(
             file=values.text("file"),
@@ -106,7 +107,7 @@ class Entry:
         }
 
     @classmethod
-    def from_json(cls, values: manifest_json.Reader) -> Entry:
+    def from_json(cls, values: typed_json.Reader) -> Entry:
         """The inverse of `to_json`; raises DataError where a value breaks a rule."""
         entry = cls(
             recording_id=values.text("recording_id"),
@@ -158,7 +159,7 @@ class Split:
         }
 
     @classmethod
-    def from_json(cls, values: manifest_json.Reader) -> Split:
+    def from_json(cls, values: typed_json.Reader) -> Split:
         """The inverse of `to_json`; raises DataError where a value breaks a rule."""
         split = cls(
             shards=tuple(map(Shard.from_json, values.children("shards"))),
@@ -197,7 +198,7 @@ class AudioStatistics:
         return {"count": self.count, "mean": list(self.mean), "std": list(self.std)}
 
     @classmethod
-    def from_json(cls, values: manifest_json.Reader, dim: int) -> AudioStatistics:
+    def from_json(cls, values: typed_json.Reader, dim: int) -> AudioStatistics:
         """The inverse of `to_json`; raises DataError where a value breaks a rule."""
         statistics = cls(
             count=values.integer("count"),

@@ -16,9 +16,9 @@ from typing import Any
 from avexp_tf import config
 from avexp_tf import errors
 from avexp_tf import files
+from avexp_tf import typed_json
 from avexp_tf.corpora import recording
 from avexp_tf.data import contents
-from avexp_tf.data import manifest_json
 from avexp_tf.data import schema
 
 FILE_NAME = "manifest.json"
@@ -108,9 +108,9 @@ class Manifest:
             "audio_statistics": self.audio_statistics.to_json(),
             "splits": {name: split.to_json() for name, split in self.splits.items()},
         }
-        sealed = values | {_SEAL: manifest_json.digest(values)}
+        sealed = values | {_SEAL: typed_json.digest(values)}
         with files.replacing(pathlib.Path(records_dir) / FILE_NAME) as file:
-            file.write(manifest_json.dumps(sealed).encode())
+            file.write(typed_json.dumps(sealed).encode())
 
     @classmethod
     def load(cls, records_dir: str | os.PathLike[str]) -> Manifest:
@@ -129,17 +129,12 @@ class Manifest:
         """
         path = pathlib.Path(records_dir) / FILE_NAME
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
+            return _from_json(typed_json.load(path))
         except FileNotFoundError:
             raise errors.DataError(
                 f"{path}: no such file; avexp-prepare writes it when all records are "
                 "complete"
             ) from None
-        except OSError as error:
-            raise errors.DataError(f"{path}: can't be read: {error.strerror}") from None
-        except (ValueError, RecursionError) as error:
-            raise errors.DataError(f"{path}: is not JSON: {error}") from None
-        return _from_json(values, str(path))
 
 
 def settings(corpus: recording.Corpus, records: config.RecordsConfig) -> dict[str, Any]:
@@ -174,8 +169,8 @@ def _settings(
     }
 
 
-def _from_json(values: Any, source: str) -> Manifest:
-    top = manifest_json.Reader(values, source)
+def _from_json(top: typed_json.Reader) -> Manifest:
+    source = top.source
     version = top.integer("schema_version")
     if version != schema.VERSION:
         raise errors.DataError(
@@ -183,7 +178,7 @@ def _from_json(values: Any, source: str) -> Manifest:
             f"{schema.VERSION}; run avexp-prepare again"
         )
     unsealed = {key: value for key, value in top.values.items() if key != _SEAL}
-    if top.text(_SEAL) != manifest_json.digest(unsealed):
+    if top.text(_SEAL) != typed_json.digest(unsealed):
         raise errors.DataError(
             f"{source}: was changed after it was written: its {_SEAL} is another"
         )
@@ -216,7 +211,7 @@ def _from_json(values: Any, source: str) -> Manifest:
     return manifest
 
 
-def _feature_set(values: manifest_json.Reader) -> recording.FeatureSet:
+def _feature_set(values: typed_json.Reader) -> recording.FeatureSet:
     return recording.FeatureSet(
         values.text("name"), values.text("version"), values.integer("dim", minimum=1)
     )

@@ -21,10 +21,10 @@ import numpy as np
 from avexp_tf import config
 from avexp_tf import errors
 from avexp_tf import files
+from avexp_tf import typed_json
 from avexp_tf.corpora import recording
 from avexp_tf.data import example
 from avexp_tf.data import framing
-from avexp_tf.data import manifest_json
 from avexp_tf.data import schema
 from avexp_tf.data import segmenter
 from avexp_tf.data import statistics
@@ -151,7 +151,7 @@ def _key(
         "recording": [info.recording_id, info.subject_id],
         "cut": [records.context_ticks, records.context, records.segment_ticks],
     }
-    return manifest_json.digest(values)
+    return typed_json.digest(values)
 
 
 def _write_records(
@@ -218,7 +218,7 @@ def _load(path: str, sidecar: str, key: str, audio_dim: int) -> Part | None:
     """Returns the finished part with this key, or None."""
     try:
         values = json.loads(pathlib.Path(sidecar).read_bytes())
-        reader = manifest_json.Reader(values, sidecar)
+        reader = typed_json.Reader(values, sidecar)
         if reader.text("key") != key:
             return None
         part = Part(

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from avexp_tf.data import manifest_json
+from avexp_tf import typed_json
 
 # A column that varies by less than float32 can tell from its mean is constant.
 _FLAT = float(np.finfo(np.float32).eps)
@@ -74,7 +74,7 @@ class Statistics:
         }
 
     @classmethod
-    def from_json(cls, values: manifest_json.Reader, dim: int) -> Statistics:
+    def from_json(cls, values: typed_json.Reader, dim: int) -> Statistics:
         """The inverse of `to_json`; raises DataError where a value breaks a rule."""
         values.length("mean", dim)
         values.length("m2", dim)

@@ -1,6 +1,7 @@
 """Reads typed values out of JSON and says where a wrong one stands; writes JSON.
 
-The manifest may come from somebody else, so every value is checked before it is used.
+Manifests and mappings may come from somebody else, so every value is checked before it
+is used.
 """
 
 from __future__ import annotations
@@ -8,6 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
+import pathlib
+from collections.abc import Iterable
 from typing import Any
 
 from avexp_tf import errors
@@ -66,14 +70,29 @@ class Reader:
 
     def numbers(self, key: str) -> tuple[float, ...]:
         """Returns the finite numbers in the list at `key`."""
-        found = []
-        for item in self._list(key):
-            if type(item) is int and abs(item) < _LARGEST_INTEGER:
-                item = float(item)
-            if type(item) is not float or not math.isfinite(item):
-                raise self._error(key, "must hold finite numbers", item)
-            found.append(item)
+        rule = "must hold finite numbers"
+        return tuple(self._number(key, item, rule) for item in self._list(key))
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """Returns the strings in the list at `key`."""
+        found = self._list(key)
+        for item in found:
+            if not isinstance(item, str):
+                raise self._error(key, "must hold strings", item)
         return tuple(found)
+
+    def number(self, key: str) -> float:
+        """Returns the finite number at `key`."""
+        return self._number(key, self._get(key), "must be a finite number")
+
+    def only(self, known: Iterable[str]) -> None:
+        """Raises DataError if the object has a key that is not known."""
+        for key in self.values:
+            if key not in known:
+                raise errors.DataError(
+                    f"{self.source}: {self._place(key)} is unknown; known are "
+                    f"{', '.join(sorted(known))}"
+                )
 
     def equal(self, key: str, expected: int) -> None:
         """Raises DataError if the number at `key` is not what the rest adds up to."""
@@ -96,6 +115,13 @@ class Reader:
             raise self._error(key, rule, value)
         return value
 
+    def _number(self, key: str, value: Any, rule: str) -> float:
+        if type(value) is int and abs(value) < _LARGEST_INTEGER:
+            value = float(value)
+        if type(value) is not float or not math.isfinite(value):
+            raise self._error(key, rule, value)
+        return value
+
     def _list(self, key: str) -> list[Any]:
         value = self._get(key)
         if not isinstance(value, list):
@@ -113,6 +139,26 @@ class Reader:
     def _error(self, key: str | None, rule: str, value: Any) -> errors.DataError:
         place = self._place(key) or "the file"
         return errors.DataError(f"{self.source}: {place} {rule}, is {value!r:.60}")
+
+
+def load(path: str | os.PathLike[str]) -> Reader:
+    """Reads a JSON file that holds an object.
+
+    Raises:
+      FileNotFoundError: if there is no such file.
+      errors.DataError: if it can't be read, or holds something else.
+    """
+    try:
+        values = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise errors.DataError(
+            f"{path}: can't be read: {error.strerror or error}"
+        ) from None
+    except (ValueError, RecursionError) as error:
+        raise errors.DataError(f"{path}: is not JSON: {error}") from None
+    return Reader(values, str(path))
 
 
 def digest(values: dict[str, Any]) -> str:
