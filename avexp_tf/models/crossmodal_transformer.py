@@ -138,6 +138,7 @@ def _encoder(
             model_config.norm,
             model_config.activation,
             model_config.scale_attention,
+            model_config.positions == "distance",
             dtype=policy,
             name=f"{name}_layer_{index + 1}",
         )(x, key_mask=mask)
@@ -175,6 +176,7 @@ def _fusion(
             model_config.num_heads,
             model_config.dropout,
             model_config.scale_attention,
+            model_config.positions == "distance",
             model_config.crossmodal_init,
             dtype=policy,
             name="crossmodal",

@@ -18,6 +18,9 @@ class Attention(keras.layers.Layer):
       num_heads: Heads; the width must be a multiple of it.
       dropout: Rate on the attention weights.
       scale: Divide the logits by sqrt(width / num_heads).
+      distance_bias: Lower each logit by the distance in ticks times the head's slope,
+        2^(-8 h / num_heads) for h = 1 .. num_heads: some heads look at neighbours, some
+        far. Works at any T, and both streams must have the same ticks.
       **kwargs: Of the Keras layer.
 
     Call arguments:
@@ -30,7 +33,8 @@ class Attention(keras.layers.Layer):
       [B, T, d].
 
     Reference:
-      Vaswani et al., "Attention is all you need", 2017, section 3.2.
+      Vaswani et al., "Attention is all you need", 2017, section 3.2; for the distance
+      bias Press et al., "Train short, test long", 2022.
     """
 
     def __init__(
@@ -38,12 +42,14 @@ class Attention(keras.layers.Layer):
         num_heads: int,
         dropout: float = 0.0,
         scale: bool = True,
+        distance_bias: bool = False,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.num_heads = num_heads
         self.dropout = dropout
         self.scale = scale
+        self.distance_bias = distance_bias
 
     def build(
         self,
@@ -84,6 +90,8 @@ class Attention(keras.layers.Layer):
             # On the query, [T, d] numbers, rather than on the logits, [T, S].
             query = query * ops.cast(self.head_width**-0.5, query.dtype)
         logits = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))  # [B, H, T, S]
+        if self.distance_bias:
+            logits = logits - self._distances(ops.shape(query)[2], logits.dtype)
         if key_mask is not None:
             blocked = ops.cast(ops.logical_not(key_mask), logits.dtype)
             logits = logits + blocked[:, None, None, :] * _MASKED
@@ -94,6 +102,14 @@ class Attention(keras.layers.Layer):
         shape = ops.shape(attended)
         width = self.num_heads * self.head_width
         return self.output_dense(ops.reshape(attended, (shape[0], shape[1], width)))
+
+    def _distances(self, n_ticks: Any, dtype: str) -> Any:
+        """Distance in ticks times slope, [H, T, T]."""
+        ticks = ops.cast(ops.arange(n_ticks), "float32")
+        distance = ops.abs(ticks[:, None] - ticks[None, :])
+        heads = ops.arange(1, self.num_heads + 1, dtype="float32")
+        slopes = ops.power(2.0, -8.0 / self.num_heads * heads)
+        return ops.cast(slopes[:, None, None] * distance[None], dtype)
 
     def _split(self, inputs: Any) -> Any:
         shape = ops.shape(inputs)
@@ -115,4 +131,5 @@ class Attention(keras.layers.Layer):
             "num_heads": self.num_heads,
             "dropout": self.dropout,
             "scale": self.scale,
+            "distance_bias": self.distance_bias,
         }

@@ -17,6 +17,7 @@ class Crossmodal(keras.layers.Layer):
       num_heads: Attention heads.
       dropout: Rate on the attention weights.
       scale_attention: Divide the logits by sqrt(head width).
+      distance_bias: Lower the logits with the distance in ticks; see `Attention`.
       initial: First value of the learnable scalars alpha and beta.
       **kwargs: Of the Keras layer.
 
@@ -39,6 +40,7 @@ class Crossmodal(keras.layers.Layer):
         num_heads: int,
         dropout: float = 0.0,
         scale_attention: bool = True,
+        distance_bias: bool = False,
         initial: float = 1.0,
         **kwargs: Any,
     ):
@@ -46,6 +48,7 @@ class Crossmodal(keras.layers.Layer):
         self.num_heads = num_heads
         self.dropout = dropout
         self.scale_attention = scale_attention
+        self.distance_bias = distance_bias
         self.initial = initial
 
     def build(self, video_shape: Any, audio_shape: Any = None, **_: Any) -> None:
@@ -56,6 +59,7 @@ class Crossmodal(keras.layers.Layer):
                 self.num_heads,
                 self.dropout,
                 self.scale_attention,
+                self.distance_bias,
                 dtype=self.dtype_policy,
                 name=name,
             )
@@ -99,5 +103,6 @@ class Crossmodal(keras.layers.Layer):
             "num_heads": self.num_heads,
             "dropout": self.dropout,
             "scale_attention": self.scale_attention,
+            "distance_bias": self.distance_bias,
             "initial": self.initial,
         }

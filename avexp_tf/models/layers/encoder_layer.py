@@ -20,6 +20,7 @@ class EncoderLayer(keras.layers.Layer):
       norm: `pre` normalises each block's input, `post` the sum after it.
       activation: Of the feed-forward block.
       scale_attention: Divide the logits by sqrt(head width).
+      distance_bias: Lower the logits with the distance in ticks; see `Attention`.
       **kwargs: Of the Keras layer.
 
     Call arguments:
@@ -38,6 +39,7 @@ class EncoderLayer(keras.layers.Layer):
         norm: str = "pre",
         activation: str = "relu",
         scale_attention: bool = True,
+        distance_bias: bool = False,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -47,6 +49,7 @@ class EncoderLayer(keras.layers.Layer):
         self.norm = norm
         self.activation = activation
         self.scale_attention = scale_attention
+        self.distance_bias = distance_bias
 
     def build(self, inputs_shape: Any, key_mask_shape: Any = None) -> None:
         """Creates the sublayers."""
@@ -56,6 +59,7 @@ class EncoderLayer(keras.layers.Layer):
             self.num_heads,
             self.dropout,
             self.scale_attention,
+            self.distance_bias,
             dtype=policy,
             name="attention",
         )
@@ -116,4 +120,5 @@ class EncoderLayer(keras.layers.Layer):
             "norm": self.norm,
             "activation": self.activation,
             "scale_attention": self.scale_attention,
+            "distance_bias": self.distance_bias,
         }
