@@ -230,8 +230,8 @@ class ModelConfig(Checked):
     positions: str = option(
         "sinusoidal",
         "How the model knows positions; open in the paper. sinusoidal: added after the "
-        "projection, as in Vaswani 2017. distance: attention falls with the distance in "
-        "ticks, which smooth labels reward when training data are few.",
+        "projection, as in Vaswani 2017. distance: attention falls with the distance "
+        "in ticks, which smooth labels reward when training data are few.",
         choices=("sinusoidal", "distance", "none"),
     )
     scale_attention: bool = option(

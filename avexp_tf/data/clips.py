@@ -20,6 +20,7 @@ _PER_TICK = (
     schema.LABEL_VALID,
     schema.VIDEO_PRESENT,
     schema.AUDIO_PRESENT,
+    schema.TIMESTAMPS,
 )
 _AUDIO_ROW_PRESENT = "audio_row_present"
 
@@ -86,7 +87,7 @@ def cutter(
       (with background, the T background rows follow), `audio` float32 [T + C - 1,
       audio_dim] normalised with zeros where there was no sound, `audio_row_present`
       bool [T + C - 1], `video_present`, `audio_present` bool [T], `labels` float32
-      [T, 2] with NaN where invalid, `valid` bool [T], False in the padding of a segment
+      [T, 2] with NaN where invalid, `timestamps` float64 [T], `valid` bool [T], False in the padding of a segment
       shorter than T, `start`, `n_ticks` int32, `first_tick` int64 in the recording,
       `recording_id` string.
     """
@@ -148,6 +149,7 @@ def cutter(
                     rows(schema.AUDIO_PRESENT, clip_ticks), tf.bool
                 ),
                 "labels": tf.where(known, labels, float("nan")),
+                "timestamps": rows(schema.TIMESTAMPS, clip_ticks),
                 "valid": valid,
                 "start": start,
                 "n_ticks": n_ticks,

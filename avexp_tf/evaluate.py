@@ -1,0 +1,97 @@
+"""Measures trained models under every loss condition, in one reading of the records.
+
+    avexp-evaluate --run_dir=runs/my/baseline,runs/my/frame_zero --out=runs/my/sweep
+
+Writes results.csv, recordings.csv, report.md and the paper's figures, and prints the
+table.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+
+from absl import flags
+
+from avexp_tf import cli
+from avexp_tf import config
+from avexp_tf import errors
+from avexp_tf import flags as avexp_flags
+from avexp_tf import runtime
+
+
+def define_flags() -> None:
+    """Defines the flags of this command."""
+    runtime.define_flags()
+    if "conditions" in flags.FLAGS:
+        return
+    module = avexp_flags.MODULE
+    for name, default, text in (
+        (
+            "conditions",
+            "protocol",
+            "Losses to test, separated by commas: protocol for all of the paper's, or "
+            "such as video:gilbert_elliott:0.3:12:repeat.",
+        ),
+        ("loss_seeds", "1,2", "Each loss is drawn once per seed."),
+    ):
+        if name not in flags.FLAGS:
+            flags.DEFINE_list(name, default, text, module_name=module)
+    for name, default, text in (
+        ("run_dir", None, "Run directories of the models, separated by commas."),
+        ("records", "", "Records to evaluate on; by default those of the training."),
+        ("split", "validation", "Split to evaluate on."),
+        ("out", "", "Folder for the results; by default `sweep` in the first run."),
+        ("predictions", "", "CSV file for every prediction of every tick."),
+    ):
+        if name not in flags.FLAGS:
+            flags.DEFINE_string(name, default, text, module_name=module)
+    flags.DEFINE_integer(
+        "eval_stride", 0, "Ticks between clips; 0 as in training.", module_name=module
+    )
+
+
+def main(argv: Sequence[str]) -> None:
+    """Reads the flags and evaluates."""
+    cli.no_positionals(argv)
+    values = flags.FLAGS
+    if not values.run_dir:
+        raise errors.ConfigError("--run_dir must be given; see --help")
+    from avexp_tf.evaluation import protocol
+
+    tested = protocol.parse_conditions(values.conditions)
+    runtime.set_up()
+    from avexp_tf.data import pipeline
+    from avexp_tf.evaluation import figures
+    from avexp_tf.evaluation import report
+    from avexp_tf.evaluation import sweep
+    from avexp_tf.training import run_dir as run_dirs
+
+    loss_seeds = sweep.check_loss_seeds(values.loss_seeds)
+    run_paths = values.run_dir.split(",")
+    models = [run_dirs.TrainedModel.load(path) for path in run_paths]
+    data: config.DataConfig = models[0].run_dir.config().data
+    if values.records:
+        data = dataclasses.replace(data, records=values.records)
+    if values.eval_stride:
+        data = dataclasses.replace(data, eval_stride=values.eval_stride)
+    source = pipeline.Source.open(data, values.split)
+    out = values.out or os.path.join(run_paths[0], "sweep")
+    result = sweep.evaluate(
+        models, source, tested, loss_seeds, values.predictions or None
+    )
+    sweep.save(result, out)
+    drawn = figures.draw_all(result.results, out)
+    print(report.write(result.results, drawn, data.records, out))
+    for name in ("results.csv", "recordings.csv", "report.md", *drawn):
+        print(os.path.join(out, name))
+
+
+def run() -> None:
+    """The console script."""
+    cli.run(main, define_flags, __doc__)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,134 @@
+"""The paper's Figures 3 and 4: CCC against the share of loss, one panel per pattern."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import matplotlib
+import pandas as pd
+
+matplotlib.use("Agg")  # no display needed
+
+import matplotlib.pyplot as plt  # noqa: E402 (the back end comes first)
+
+from avexp_tf import config  # noqa: E402
+from avexp_tf import files  # noqa: E402
+from avexp_tf.evaluation import protocol  # noqa: E402
+
+FIGURE_OF = {"audio": "figure_3", "video": "figure_4"}
+_PANELS = {
+    "clip_zero": "(a) Clip-Zero",
+    "frame_zero": "(b) Frame-Zero",
+    "frame_repeat": "(c) Frame-Repeat",
+}
+# Colours that stay apart for colour-blind eyes and in grey (Okabe and Ito 2008).
+_STYLES = {
+    "baseline": ("#000000", "o"),
+    "clip_zero": ("#D55E00", "s"),
+    "frame_zero": ("#0072B2", "^"),
+    "frame_repeat": ("#009E73", "D"),
+}
+_OTHER_COLOURS = ("#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
+
+
+def draw(results: pd.DataFrame, modality: str, path: str | os.PathLike[str]) -> None:
+    """Draws one of the paper's figures.
+
+    Args:
+      results: With the columns of `sweep.RESULT_COLUMNS`.
+      modality: The ablated one: audio gives Figure 3, video Figure 4.
+      path: Where to write the PNG (or what else the suffix says).
+
+    Raises:
+      errors.DataError: if the file can't be written.
+    """
+    figure, axes = plt.subplots(
+        2, len(_PANELS), figsize=(11, 6.2), sharey="row", layout="constrained"
+    )
+    for row, target in enumerate(config.TARGETS):
+        for column, pattern in enumerate(_PANELS):
+            axis = axes[row, column]
+            _draw_panel(axis, results, modality, pattern, target)
+            if row == 0:
+                axis.set_title(_PANELS[pattern])
+            else:
+                axis.set_xlabel(f"share of {modality} lost, p")
+            if column == 0:
+                axis.set_ylabel(f"{target} CCC")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
+    suffix = os.path.splitext(path)[1].lstrip(".")
+    try:
+        with files.replacing(path) as file:
+            figure.savefig(file, format=suffix, dpi=130)
+    finally:
+        plt.close(figure)
+
+
+def _draw_panel(
+    axis: plt.Axes, results: pd.DataFrame, modality: str, pattern: str, target: str
+) -> None:
+    points = protocol.TEST_POINTS[pattern]
+    table = results[results["target"] == target]
+    unablated = table[table["modality"] == "none"]
+    ablated = table[(table["modality"] == modality) & (table["pattern"] == pattern)]
+    table = pd.concat([unablated, ablated])
+    others = iter(_OTHER_COLOURS)
+    places = range(len(points))
+    for name in dict.fromkeys(table["model"]):
+        mine = table[table["model"] == name].groupby("p")["ccc"]
+        if name.endswith("_only"):
+            if name.removesuffix("_only") != modality:
+                style = ":" if name == "audio_only" else "-."
+                _reference(axis, mine.mean(), protocol.title_of(name), "0.45", style)
+            continue
+        colour, marker = _STYLES.get(name) or (next(others, "0.3"), "x")
+        mean = mine.mean().reindex(points)
+        low, high = mine.min().reindex(points), mine.max().reindex(points)
+        axis.plot(
+            places,
+            mean,
+            color=colour,
+            marker=marker,
+            markersize=5,
+            label=protocol.title_of(name),
+        )
+        axis.fill_between(places, low, high, color=colour, alpha=0.15, linewidth=0)
+    best = table[~table["model"].str.endswith("_only")].groupby("p")["optimum"].max()
+    if best.notna().any():
+        axis.plot(
+            places,
+            best.reindex(points),
+            color="0.6",
+            linestyle="--",
+            label="Best possible",
+        )
+    axis.set_xticks(list(places), [f"{p:g}" for p in points])
+    axis.axhline(0, color="0.85", linewidth=0.8, zorder=0)
+    axis.grid(axis="y", color="0.93")
+    axis.spines[["top", "right"]].set_visible(False)
+
+
+def _reference(
+    axis: plt.Axes, ccc: pd.Series, title: str, colour: str, style: str
+) -> None:
+    """A model that does not see the ablated modality: one level for every p."""
+    axis.axhline(ccc.loc[0.0], color=colour, linestyle=style, label=title)
+
+
+def draw_all(results: pd.DataFrame, out_dir: str | os.PathLike[str]) -> Sequence[str]:
+    """Draws those of the two figures that the results hold points of.
+
+    Returns:
+      The files' names, in the order of the paper.
+    """
+    names = []
+    for modality, name in FIGURE_OF.items():
+        shown = results[
+            (results["modality"] == modality) & results["pattern"].isin(list(_PANELS))
+        ]
+        if len(shown):
+            draw(results, modality, os.path.join(out_dir, f"{name}.png"))
+            names.append(f"{name}.png")
+    return names

@@ -1,0 +1,124 @@
+"""The sweep as Markdown: one table with every model at every point, and the figures."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import pandas as pd
+
+from avexp_tf import config
+from avexp_tf import files
+from avexp_tf.evaluation import protocol
+
+_POINT = ["modality", "pattern", "p", "mean_burst"]
+_PATTERN_TITLES = {
+    "none": "nothing lost",
+    "clip_zero": "Clip-Zero",
+    "frame_zero": "Frame-Zero",
+    "frame_repeat": "Frame-Repeat",
+}
+_CAPTIONS = {
+    "figure_3.png": "Figure 3: CCC when audio is lost. Lines are means over training "
+    "and loss seeds, bands span them; a flat line means that the model does not need "
+    "the audio.",
+    "figure_4.png": "Figure 4: CCC when video is lost. The farther left, the more is "
+    "lost; a model that keeps working stays near the dashed line.",
+}
+
+
+def point_table(results: pd.DataFrame) -> pd.DataFrame:
+    """Returns CCC per point and model, means over seeds, as text.
+
+    Args:
+      results: With the columns of `sweep.RESULT_COLUMNS`.
+
+    Returns:
+      One row per point; per model, and for the optimum where it is known, a column
+      `valence / arousal`.
+    """
+    names = list(dict.fromkeys(results["model"]))
+    keyed = results.fillna({"mean_burst": 0.0})
+    order = keyed[_POINT].drop_duplicates()
+    mean = keyed.groupby([*_POINT, "model", "target"])[["ccc", "optimum"]].mean()
+    audio_visual = [name for name in names if not name.endswith("_only")]
+    rows = []
+    for point in order.itertuples(index=False):
+        row = {"lost": _words(point)}
+        for name in names:
+            row[protocol.title_of(name)] = _pair(mean["ccc"], (*point, name))
+        for name in audio_visual[:1] or names[:1]:
+            if mean["optimum"].notna().any():
+                row["Best possible"] = _pair(mean["optimum"], (*point, name))
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _words(point: tuple) -> str:
+    modality, pattern, p, mean_burst = point
+    title = _PATTERN_TITLES.get(pattern, pattern)
+    if modality == "none":
+        return title
+    burst = f", bursts of {mean_burst:g}" if mean_burst else ""
+    return f"{modality} {title} p={p:g}{burst}"
+
+
+def _pair(values: pd.Series, key: tuple) -> str:
+    pair = [values.get((*key, target), float("nan")) for target in config.TARGETS]
+    return " / ".join("-" if value != value else f"{value:.3f}" for value in pair)
+
+
+def markdown_table(table: pd.DataFrame) -> str:
+    """Returns a data frame of text as a Markdown table with aligned columns."""
+    cells = [list(table.columns), *table.to_numpy().tolist()]
+    widths = [max(len(str(row[i])) for row in cells) for i in range(len(cells[0]))]
+    lines = [
+        "| "
+        + " | ".join(str(c).ljust(w) for c, w in zip(row, widths, strict=True))
+        + " |"
+        for row in cells
+    ]
+    rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
+    return "\n".join([lines[0], rule, *lines[1:]])
+
+
+def write(
+    results: pd.DataFrame,
+    figures: Sequence[str],
+    records: str,
+    out_dir: str | os.PathLike[str],
+) -> str:
+    """Writes `report.md` and returns its table.
+
+    Args:
+      results: With the columns of `sweep.RESULT_COLUMNS`.
+      figures: Names of the figures that lie beside it.
+      records: The records that were evaluated on.
+      out_dir: The folder.
+
+    Returns:
+      The table of all points, as Markdown.
+
+    Raises:
+      errors.DataError: if the file can't be written.
+    """
+    table = markdown_table(point_table(results))
+    seeds = sorted(set(results["train_seed"]))
+    lines = [
+        "# Robustness to missing modalities",
+        "",
+        f"Records: `{records}`; training seeds: {', '.join(map(str, seeds))}; "
+        f"loss seeds: {', '.join(map(str, sorted(set(results['loss_seed']))))}.",
+        "",
+        "Each cell is the CCC of valence / arousal, pooled over all ticks of the split "
+        "and averaged over seeds. *Best possible* is the correlation of the exact "
+        "posterior mean with the truth, under the same losses.",
+        "",
+        table,
+        "",
+    ]
+    for name in figures:
+        lines += [f"![{_CAPTIONS[name]}]({name})", "", f"*{_CAPTIONS[name]}*", ""]
+    with files.replacing(os.path.join(out_dir, "report.md")) as file:
+        file.write("\n".join(lines).encode())
+    return table

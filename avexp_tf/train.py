@@ -1,0 +1,89 @@
+"""Trains one model on records and keeps the weights that were best on dev.
+
+    avexp-train --flagfile=configs/paper.flags --records=runs/my/records \
+        --run_dir=runs/my/frame_zero --strategy=frame_zero
+
+--strategy picks one of the paper's six models; --name, --variant and --ablation make
+any other. Training again with the same --run_dir and settings changes nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from absl import flags
+
+from avexp_tf import cli
+from avexp_tf import config
+from avexp_tf import errors
+from avexp_tf import flags as avexp_flags
+from avexp_tf import runtime
+from avexp_tf.data import condition
+
+
+def define_flags() -> None:
+    """Defines the flags of this command."""
+    avexp_flags.define(config.DataConfig, config.ModelConfig, config.TrainConfig)
+    runtime.define_flags()
+    if "run_dir" in flags.FLAGS:
+        return
+    module = avexp_flags.MODULE
+    flags.DEFINE_string(
+        "run_dir", None, "Directory for everything of this run.", module_name=module
+    )
+    flags.DEFINE_string(
+        "strategy",
+        "",
+        "One of the paper's models: baseline, clip_zero, frame_zero, frame_repeat, "
+        "video_only, audio_only; sets --name, --variant and --ablation.",
+        module_name=module,
+    )
+
+
+def experiment_from_flags() -> config.ExperimentConfig:
+    """Returns the experiment that the flags describe.
+
+    Raises:
+      errors.ConfigError: if a flag breaks its rule, or --strategy contradicts another.
+    """
+    experiment = config.ExperimentConfig(
+        avexp_flags.parsed(config.DataConfig),
+        avexp_flags.parsed(config.ModelConfig),
+        avexp_flags.parsed(config.TrainConfig),
+    )
+    condition.parse_ablation(experiment.train.ablation)
+    name = flags.FLAGS.strategy
+    if not name:
+        return experiment
+    from avexp_tf.evaluation import protocol
+
+    for other in ("name", "variant", "ablation"):
+        if flags.FLAGS[other].present:
+            raise errors.ConfigError(
+                f"--strategy={name}: sets --{other}; give one of the two"
+            )
+    return protocol.experiment_of(name, experiment, experiment.train.seed)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Reads the flags and trains."""
+    cli.no_positionals(argv)
+    experiment = experiment_from_flags()
+    if not flags.FLAGS.run_dir:
+        raise errors.ConfigError("--run_dir must be given; see --help")
+    if not dataclasses.asdict(experiment)["data"]["records"]:
+        raise errors.ConfigError("--records must be given; see --help")
+    runtime.set_up()
+    from avexp_tf.training import experiment as experiments
+
+    experiments.train(experiment, flags.FLAGS.run_dir)
+
+
+def run() -> None:
+    """The console script."""
+    cli.run(main, define_flags, __doc__)
+
+
+if __name__ == "__main__":
+    run()

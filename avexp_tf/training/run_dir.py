@@ -1,0 +1,263 @@
+"""A run directory: what a training run needs, did and gave.
+
+config.json        the experiment's settings
+environment.json   versions, devices, git revision, command line
+manifest.json      of the records it was trained on: dims, statistics, splits
+history.csv        one line per epoch
+best.weights.h5    weights of the epoch that was best on dev
+result.json        what was best; written last
+tensorboard/       the same curves for TensorBoard
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pathlib
+import platform
+import subprocess
+import sys
+import tempfile
+from importlib import metadata
+from typing import Any
+
+import keras
+
+from avexp_tf import config
+from avexp_tf import errors
+from avexp_tf import files
+from avexp_tf.data import manifest as manifests
+from avexp_tf.models import crossmodal_transformer
+
+_PACKAGES = ("avexp-tf", "tensorflow", "keras", "numpy")
+
+
+class RunDir:
+    """Reads and writes one run directory.
+
+    Args:
+      path: The directory; it need not exist before `begin`.
+
+    Attributes:
+      path: Likewise.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]):
+        self.path = pathlib.Path(path)
+
+    @property
+    def weights_path(self) -> pathlib.Path:
+        """The best weights."""
+        return self.path / "best.weights.h5"
+
+    @property
+    def history_path(self) -> pathlib.Path:
+        """One line per epoch."""
+        return self.path / "history.csv"
+
+    @property
+    def tensorboard_path(self) -> pathlib.Path:
+        """TensorBoard's event files."""
+        return self.path / "tensorboard"
+
+    def begin(
+        self, experiment: config.ExperimentConfig, manifest: manifests.Manifest
+    ) -> None:
+        """Makes the directory, or checks that it belongs to the same experiment.
+
+        Raises:
+          errors.DataError: if it can't be written.
+          errors.RunError: if it holds a run with other settings.
+        """
+        files.make_folder(self.path)
+        values = config.to_dict(experiment)
+        config_path = self.path / "config.json"
+        if config_path.exists():
+            found = config.to_dict(self.config())
+            difference = _first_difference(found, values)
+            if difference:
+                raise errors.RunError(
+                    f"{self.path}: holds a run with other settings ({difference}); "
+                    "choose another --run_dir"
+                )
+        self._write_json("environment.json", _environment())
+        manifest.save(self.path)
+        self._write_json("config.json", values)
+
+    def config(self) -> config.ExperimentConfig:
+        """Reads the experiment's settings.
+
+        Raises:
+          errors.ConfigError: if the file is missing or broken.
+        """
+        return config.load(config.ExperimentConfig, self.path / "config.json")
+
+    def manifest(self) -> manifests.Manifest:
+        """Reads the manifest of the records that the run was trained on."""
+        return manifests.Manifest.load(self.path)
+
+    def save_weights(self, model: keras.Model) -> None:
+        """Replaces the best weights, in one step."""
+        with tempfile.TemporaryDirectory(dir=self.path) as folder:
+            aside = pathlib.Path(folder) / self.weights_path.name
+            model.save_weights(aside)
+            with files.replacing(self.weights_path) as file:
+                file.write(aside.read_bytes())
+
+    def load_model(self) -> keras.Model:
+        """Builds the model and loads its best weights.
+
+        Raises:
+          errors.RunError: if there are none, or they are of another model.
+        """
+        if not self.weights_path.exists():
+            raise errors.RunError(
+                f"{self.weights_path}: no such file: this run has not finished an epoch"
+            )
+        experiment = self.config()
+        model = build_model(experiment, self.manifest())
+        try:
+            model.load_weights(self.weights_path)
+        except (ValueError, OSError, KeyError) as error:
+            reason = str(error).split("\n")[0]
+            raise errors.RunError(
+                f"{self.weights_path}: can't be loaded into the model of config.json: "
+                f"{reason}"
+            ) from None
+        return model
+
+    def finish(self, result: dict[str, Any]) -> None:
+        """Writes what was best."""
+        self._write_json("result.json", result)
+
+    def result(self) -> dict[str, Any] | None:
+        """Returns what was best, or None if the run has not finished."""
+        path = self.path / "result.json"
+        if not path.exists():
+            return None
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise errors.RunError(f"{path}: is not JSON: {error}") from None
+
+    def _write_json(self, name: str, values: Any) -> None:
+        with files.replacing(self.path / name) as file:
+            file.write((json.dumps(values, indent=2) + "\n").encode())
+
+
+def build_model(
+    experiment: config.ExperimentConfig, manifest: manifests.Manifest
+) -> keras.Model:
+    """Builds the model of an experiment for the records of a manifest."""
+    dims = crossmodal_transformer.InputDims(
+        manifest.video.dim, manifest.audio.dim, manifest.records.context_ticks
+    )
+    return crossmodal_transformer.build(
+        experiment.model, dims, experiment.train.precision
+    )
+
+
+def check_same_inputs(
+    trained_on: manifests.Manifest, other: manifests.Manifest, records_dir: str
+) -> None:
+    """Checks that a model can read other records than those it was trained on.
+
+    Raises:
+      errors.DataError: naming the first property that differs.
+    """
+    for name in ("video", "audio"):
+        ours, theirs = getattr(trained_on, name), getattr(other, name)
+        if ours != theirs:
+            raise errors.DataError(
+                f"{records_dir}: its {name} features are {theirs.name} "
+                f"{theirs.version} [{theirs.dim}], the model takes {ours.name} "
+                f"{ours.version} [{ours.dim}]"
+            )
+    for name in ("context_ticks", "context"):
+        ours, theirs = getattr(trained_on.records, name), getattr(other.records, name)
+        if ours != theirs:
+            raise errors.DataError(
+                f"{records_dir}: its {name} is {theirs}, the model takes {ours}"
+            )
+
+
+def _first_difference(found: Any, wanted: Any, name: str = "") -> str:
+    if isinstance(found, dict):
+        for key, value in found.items():
+            difference = _first_difference(value, wanted[key], key)
+            if difference:
+                return difference
+        return ""
+    return "" if found == wanted else f"--{name} was {found}, is now {wanted}"
+
+
+def _environment() -> dict[str, Any]:
+    import tensorflow as tf
+
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: _version(name) for name in _PACKAGES},
+        "devices": [device.name for device in tf.config.list_logical_devices()],
+        "git_revision": _git_revision(),
+        "command": sys.argv,
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _git_revision() -> str:
+    """The revision of the checkout that the package runs from, empty outside one."""
+    try:
+        done = subprocess.run(
+            ["git", "describe", "--always", "--dirty"],
+            cwd=pathlib.Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedModel:
+    """A model that finished, with what a result says of it.
+
+    Attributes:
+      name: As in results: baseline, clip_zero, ...
+      train_seed: Seed of the run.
+      variant: audio_visual, video_only or audio_only.
+      model: With its best weights.
+      run_dir: Where it came from.
+    """
+
+    name: str
+    train_seed: int
+    variant: str
+    model: keras.Model
+    run_dir: RunDir
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> TrainedModel:
+        """Loads a model from its run directory.
+
+        Raises:
+          errors.RunError: if it has no weights, or not those of its config.
+        """
+        run_dir = RunDir(path)
+        experiment = run_dir.config()
+        return cls(
+            experiment.train.name,
+            experiment.train.seed,
+            experiment.model.variant,
+            run_dir.load_model(),
+            run_dir,
+        )
