@@ -58,9 +58,10 @@ def draw(segments: Sequence[segment_lib.Segment], path: str | os.PathLike[str]) 
     for row, name in enumerate(config.MODALITIES):
         starts, stops = _runs(joined(f"{name}_present"))
         bars = list(zip(edges[starts], edges[stops] - edges[starts], strict=True))
-        lower.broken_barh(bars, (row + 0.1, 0.8), color=_PRESENT)
+        lower.broken_barh(bars, (row + 0.1, 0.8), color=_PRESENT, linewidth=0)
     lower.set_ylim(0, len(config.MODALITIES))
     lower.set_yticks(np.arange(len(config.MODALITIES)) + 0.5, config.MODALITIES)
+    lower.set_xlim(edges[0], edges[-1])
     lower.invert_yaxis()
     lower.set_xlabel("seconds (filled: present)")
     with files.replacing(path) as file:

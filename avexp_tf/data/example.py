@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from google.protobuf import message as protobuf_message
 
 from avexp_tf import errors
+from avexp_tf.data import example_proto
 from avexp_tf.data import schema
 from avexp_tf.data import segment as segment_lib
 
@@ -24,27 +26,22 @@ def encode(segment: segment_lib.Segment, layout: schema.Layout) -> bytes:
     Raises:
       ValueError: if an array has another shape than the layout says.
     """
-    import tensorflow as tf
-
-    features = {}
+    message = example_proto.example_class()()
+    features = message.features.feature
     for field in layout.fields:
         array = np.asarray(getattr(segment, field.key))
         shape = layout.shape(field, segment.n_ticks)
         if array.shape != shape:
             raise ValueError(f"{field.key} has shape {array.shape}, must be {shape}")
-        features[field.key] = _bytes(np.ascontiguousarray(array, field.dtype).tobytes())
+        data = np.ascontiguousarray(array, field.dtype).tobytes()
+        features[field.key].bytes_list.value.append(data)
     for key in schema.TEXTS:
-        features[key] = _bytes(getattr(segment, key).encode())
+        features[key].bytes_list.value.append(getattr(segment, key).encode())
     for key in schema.NUMBERS:
-        value = (
-            schema.VERSION
-            if key == schema.SCHEMA_VERSION
-            else int(getattr(segment, key))
-        )
-        features[key] = tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
-    example = tf.train.Example(features=tf.train.Features(feature=features))
+        value = getattr(segment, key, schema.VERSION)  # no segment knows the version
+        features[key].int64_list.value.append(int(value))
     # A protocol buffer's map has no order of its own.
-    return example.SerializeToString(deterministic=True)
+    return message.SerializeToString(deterministic=True)
 
 
 def decode(serialized: bytes, layout: schema.Layout) -> segment_lib.Segment:
@@ -60,12 +57,10 @@ def decode(serialized: bytes, layout: schema.Layout) -> segment_lib.Segment:
     Raises:
       errors.DataError: saying which field breaks which rule, without the file's name.
     """
-    import tensorflow as tf
-
-    example = tf.train.Example()
+    example = example_proto.example_class()()
     try:
         example.ParseFromString(serialized)
-    except Exception as error:  # protobuf's DecodeError has no stable home
+    except protobuf_message.DecodeError as error:
         raise errors.DataError(f"is no tf.train.Example: {error}") from None
     features = example.features.feature
     known = {field.key for field in layout.fields} | {*schema.TEXTS, *schema.NUMBERS}
@@ -103,12 +98,6 @@ def decode(serialized: bytes, layout: schema.Layout) -> segment_lib.Segment:
             )
         arrays[field.key] = np.frombuffer(data, field.dtype).reshape(shape)
     return segment_lib.Segment(**texts, **numbers, **arrays)
-
-
-def _bytes(value: bytes):
-    import tensorflow as tf
-
-    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
 
 
 def _only_bytes(feature, key: str) -> bytes:

@@ -28,6 +28,9 @@ from avexp_tf.data import workers
 
 PARTS = ".parts"
 
+# Protocol buffers end at 2 GiB, and a record is in memory several times.
+_LARGEST_RECORD = 500_000_000
+
 
 @dataclasses.dataclass(frozen=True)
 class _Job:
@@ -98,6 +101,7 @@ def prepare(
       errors.DataError: if the input breaks a rule, or the folder can't be written to.
       errors.ConfigError: if the folder holds records of other settings.
     """
+    _check_record_size(corpus, records)
     infos = list(corpus.recordings())
     names = splits.assign(infos, records)
     given = _given_statistics(corpus, statistics_from, names)
@@ -115,6 +119,17 @@ def prepare(
             manifest = _write(job, n_workers)
         _remove_leftovers(out, manifest)
     return manifest
+
+
+def _check_record_size(corpus: recording.Corpus, records: config.RecordsConfig) -> None:
+    # A background, if there is one, is as large as the video.
+    per_tick = 4 * corpus.video.dim + 4 * corpus.audio.dim + 32
+    n_bytes = records.segment_ticks * per_tick
+    if n_bytes > _LARGEST_RECORD:
+        raise errors.ConfigError(
+            f"--segment_ticks={records.segment_ticks}: a record would have up to "
+            f"{n_bytes / 1e6:.0f} MB, must have at most {_LARGEST_RECORD / 1e6:.0f}"
+        )
 
 
 def _given_statistics(

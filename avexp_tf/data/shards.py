@@ -76,8 +76,9 @@ def write(
                     file.write(piece)
                     digest.update(piece)
                     on_bytes(len(piece))
+                if index == len(planned) - 1:
+                    parts.finish()
             shards.append(contents.Shard(name, digest.hexdigest(), tuple(record_bytes)))
-        parts.finish()
     return tuple(shards)
 
 

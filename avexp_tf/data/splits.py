@@ -50,11 +50,13 @@ def assign(
     has_dev = "dev" in homes.values()
     free = {info.split_group for info in infos} - homes.keys()
     if free:
-        chosen = _share(free, records.validation_fraction, "validation")
+        # Where there are few groups, dev must find one to take and one to leave.
+        n_left = 2 if records.dev_fraction and not has_dev and len(free) > 2 else 1
+        chosen = _share(free, records.validation_fraction, "validation", n_left)
         homes |= {group: "validation" if group in chosen else "train" for group in free}
     train = {group for group, split in homes.items() if split == "train"}
     if train and not has_dev:
-        homes |= dict.fromkeys(_share(train, records.dev_fraction, "dev"), "dev")
+        homes |= dict.fromkeys(_share(train, records.dev_fraction, "dev", 1), "dev")
     return [homes[info.split_group] for info in infos]
 
 
@@ -93,8 +95,11 @@ def _check(infos: Sequence[recording.RecordingInfo]) -> None:
             )
 
 
-def _share(groups: set[str], fraction: float, split: str) -> set[str]:
-    """Returns the groups whose digest falls into the first `fraction` of all."""
+def _share(groups: set[str], fraction: float, split: str, n_left: int) -> set[str]:
+    """Returns the groups whose digest falls into the first `fraction` of all.
+
+    It takes at least one, and leaves at least `n_left`.
+    """
     if not fraction:
         return set()
     if len(groups) < 2:
@@ -106,7 +111,7 @@ def _share(groups: set[str], fraction: float, split: str) -> set[str]:
     # A threshold, so that a new recording moves no other one; with few groups it may
     # take none or all of them.
     n_chosen = sum(digest < fraction for digest, _ in ranked)
-    n_chosen = min(max(n_chosen, 1), len(ranked) - 1)
+    n_chosen = min(max(n_chosen, 1), len(ranked) - n_left)
     return {group for _, group in ranked[:n_chosen]}
 
 

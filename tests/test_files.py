@@ -1,0 +1,79 @@
+"""Files are whole or absent."""
+
+import errno
+import os
+import subprocess
+import sys
+
+import pytest
+
+from avexp_tf import errors
+from avexp_tf import files
+
+
+def test_a_file_takes_its_name_when_it_is_whole(tmp_path):
+    path = tmp_path / "x"
+    path.write_bytes(b"old")
+    with files.replacing(path) as file:
+        file.write(b"new")
+        file.flush()
+        assert path.read_bytes() == b"old"
+    assert path.read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["x"]
+
+
+def test_after_an_exception_all_is_as_before(tmp_path):
+    path = tmp_path / "x"
+    path.write_bytes(b"old")
+    with pytest.raises(ZeroDivisionError), files.replacing(path) as file:
+        file.write(b"new")
+        raise ZeroDivisionError
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["x"]
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, monkeypatch):
+    def fsync(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with (
+        pytest.raises(errors.DataError, match="x: can't be written: No space left on"),
+        files.replacing(tmp_path / "x") as file,
+    ):
+        file.write(b"new")
+    assert os.listdir(tmp_path) == []
+
+
+def test_folders_that_cannot_be_written_to(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(errors.DataError, match="file/x: can't be written: Not a dir"):
+        with files.replacing(tmp_path / "file" / "x"):
+            pass
+    with pytest.raises(errors.DataError, match="file/x: this folder can't be made"):
+        files.make_folder(tmp_path / "file" / "x")
+    with pytest.raises(errors.DataError, match="file/lock: can't be written"):
+        with files.only_one(tmp_path / "file" / "lock"):
+            pass
+
+
+def test_a_second_process_is_kept_out_until_the_first_is_gone(tmp_path):
+    lock = tmp_path / "lock"
+    code = (
+        "import sys, time\n"
+        "from avexp_tf import files\n"
+        f"with files.only_one({str(lock)!r}):\n"
+        "    print('in', flush=True)\n"
+        "    time.sleep(600)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    try:
+        assert process.stdout.readline() == b"in\n"
+        with pytest.raises(errors.DataError, match="another process is writing here"):
+            with files.only_one(lock):
+                pass
+    finally:
+        process.kill()
+        process.communicate()
+    with files.only_one(lock):
+        pass
