@@ -68,7 +68,7 @@ def main(argv: Sequence[str]) -> None:
     from avexp_tf.evaluation import sweep
     from avexp_tf.training import run_dir as run_dirs
 
-    loss_seeds = sweep.check_loss_seeds(values.loss_seeds)
+    loss_seeds = sweep.check_seeds("loss_seeds", values.loss_seeds)
     run_paths = values.run_dir.split(",")
     models = [run_dirs.TrainedModel.load(path) for path in run_paths]
     data: config.DataConfig = models[0].run_dir.config().data

@@ -92,3 +92,27 @@ def parsed(
         return section(**values)
     except TypeError as error:
         raise errors.ConfigError(f"{section.__name__}: {error}") from None
+
+
+def to_args(*sections: object) -> list[str]:
+    """Returns the command line that gives these sections again; inverse of `parsed`.
+
+    Args:
+      *sections: Dataclasses declared with `config.option`.
+
+    Returns:
+      One word per field, `--name=value`.
+    """
+    words = []
+    for section in sections:
+        for name, kind in config.field_kinds(type(section)).items():
+            value = getattr(section, name)
+            if kind is bool:
+                words.append(f"--{name}" if value else f"--no{name}")
+            elif kind is tuple:
+                words.append(f"--{name}={','.join(value)}")
+            else:
+                words.append(
+                    f"--{name}={value!r}" if kind is float else f"--{name}={value}"
+                )
+    return words

@@ -77,7 +77,7 @@ def main(argv: Sequence[str]) -> None:
     runtime.set_up()
     from avexp_tf.training import experiment as experiments
 
-    experiments.train(experiment, flags.FLAGS.run_dir)
+    experiments.train(experiment, flags.FLAGS.run_dir, flags.FLAGS.virtual_cpus)
 
 
 def run() -> None:

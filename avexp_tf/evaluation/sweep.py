@@ -273,14 +273,18 @@ def save(result: SweepResult, out_dir: str | os.PathLike[str]) -> None:
             table.to_csv(file, index=False, float_format="%.6g")
 
 
-def check_loss_seeds(texts: Sequence[str]) -> list[int]:
-    """Returns loss seeds as numbers.
+def check_seeds(flag: str, texts: Sequence[str]) -> list[int]:
+    """Returns seeds as numbers.
+
+    Args:
+      flag: Where they come from, for the error message.
+      texts: The seeds.
 
     Raises:
       errors.ConfigError: if there is none, or one is no whole number from 0 on.
     """
     if not texts or not all(text.strip().isdigit() for text in texts):
         raise errors.ConfigError(
-            f"--loss_seeds={','.join(texts)}: must be whole numbers from 0 on"
+            f"--{flag}={','.join(texts)}: must be whole numbers from 0 on"
         )
     return list(dict.fromkeys(int(text) for text in texts))

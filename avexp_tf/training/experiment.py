@@ -32,6 +32,7 @@ _DEV_SEED = 2**31 - 2
 def train(
     experiment: config.ExperimentConfig,
     run_path: str | os.PathLike[str],
+    virtual_cpus: int = 1,
     report: Callable[[str], None] = print,
 ) -> dict[str, Any]:
     """Trains a model and keeps the weights that were best on dev.
@@ -42,6 +43,7 @@ def train(
     Args:
       experiment: All settings.
       run_path: The run directory.
+      virtual_cpus: Replicas where there is no GPU; see `strategy.choose`.
       report: Takes the lines that tell the user something.
 
     Returns:
@@ -61,7 +63,10 @@ def train(
         report(f"{run_path}: this run is complete already; nothing to do")
         return done
     try:
-        result = _Experiment(experiment, run_dir, train_source, dev_source).run()
+        strategy = strategies.choose(virtual_cpus)
+        result = _Experiment(
+            experiment, run_dir, train_source, dev_source, strategy
+        ).run()
     except tf.errors.DataLossError:
         for source in (train_source, dev_source):
             damage = source.reader.find_damage()
@@ -104,6 +109,7 @@ class _Experiment:
         run_dir: run_dirs.RunDir,
         train_source: pipeline.Source,
         dev_source: pipeline.Source,
+        strategy: tf.distribute.Strategy,
     ):
         settings = experiment.train
         self._settings = settings
@@ -114,7 +120,6 @@ class _Experiment:
         keras.utils.set_random_seed(settings.seed % 2**32)
         if settings.deterministic:
             tf.config.experimental.enable_op_determinism()
-        strategy = strategies.choose()
         with strategy.scope():
             self._model = run_dirs.build_model(experiment, train_source.manifest)
             self._optimizer = optimizers.build(settings, settings.epochs * self._steps)

@@ -5,14 +5,19 @@ from __future__ import annotations
 import tensorflow as tf
 
 
-def choose() -> tf.distribute.Strategy:
+def choose(virtual_cpus: int = 1) -> tf.distribute.Strategy:
     """Returns MirroredStrategy over several devices, and the default for one.
 
-    Several are the GPUs, or where there is none, logical CPUs that somebody configured
-    (`tf.config.set_logical_device_configuration`): how tests run two replicas.
+    Args:
+      virtual_cpus: Replicas on a machine without GPUs; that many logical CPUs must be
+        configured. It is how distribution is tried and tested without GPUs.
+
+    Returns:
+      The strategy.
     """
-    gpus = tf.config.list_logical_devices("GPU")
-    devices = gpus or tf.config.list_logical_devices("CPU")
+    devices = tf.config.list_logical_devices("GPU")
+    if not devices:
+        devices = tf.config.list_logical_devices("CPU")[:virtual_cpus]
     if len(devices) > 1:
         return tf.distribute.MirroredStrategy([device.name for device in devices])
     return tf.distribute.get_strategy()

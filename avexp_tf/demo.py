@@ -1,0 +1,121 @@
+"""The whole way on a synthetic corpus: records, six models, sweep, figures, export.
+
+    avexp-demo
+
+Everything lands in --out (runs/demo); a demo that was stopped goes on where it was. Its
+settings are those of configs/demo.flags, and any flag given here comes after them.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import sys
+from collections.abc import Sequence
+
+from absl import flags
+
+from avexp_tf import cli
+from avexp_tf import config
+from avexp_tf import flags as avexp_flags
+from avexp_tf import presets
+from avexp_tf import runtime
+from avexp_tf.corpora import synthetic
+
+
+def define_flags() -> None:
+    """Defines the flags of this command."""
+    synthetic.define_flags()
+    avexp_flags.define(
+        config.RecordsConfig,
+        config.DataConfig,
+        config.ModelConfig,
+        config.TrainConfig,
+        skip=("records", "name", "variant", "ablation", "seed"),
+    )
+    runtime.define_flags()
+    if "train_seeds" in flags.FLAGS:
+        return
+    module = avexp_flags.MODULE
+    flags.DEFINE_string(
+        "out", "runs/demo", "Folder for everything.", module_name=module
+    )
+    flags.DEFINE_list(
+        "train_seeds", "0", "Each model is trained once per seed.", module_name=module
+    )
+    flags.DEFINE_list(
+        "loss_seeds", "1,2", "Each loss is drawn once per seed.", module_name=module
+    )
+    flags.DEFINE_integer(
+        "jobs",
+        0,
+        "Trainings at a time; 0 takes one per core, up to four.",
+        module_name=module,
+    )
+
+
+def main(argv: Sequence[str]) -> None:
+    """Reads the flags and runs the demo."""
+    cli.no_positionals(argv)
+    values = flags.FLAGS
+    records_config = avexp_flags.parsed(config.RecordsConfig)
+    out = pathlib.Path(values.out)
+    base = config.ExperimentConfig(
+        avexp_flags.parsed(config.DataConfig, records=str(out / "records")),
+        avexp_flags.parsed(config.ModelConfig, variant="audio_visual"),
+        avexp_flags.parsed(config.TrainConfig, name="baseline", ablation=(), seed=0),
+    )
+    corpus = synthetic.from_flags()
+    runtime.set_up()
+    from avexp_tf.data import prepare
+    from avexp_tf.evaluation import figures
+    from avexp_tf.evaluation import protocol
+    from avexp_tf.evaluation import report
+    from avexp_tf.evaluation import study
+    from avexp_tf.evaluation import sweep
+    from avexp_tf.serving import check
+    from avexp_tf.serving import saved_model
+
+    train_seeds = sweep.check_seeds("train_seeds", values.train_seeds)
+    loss_seeds = sweep.check_seeds("loss_seeds", values.loss_seeds)
+    jobs, threads = study.check_jobs(values.jobs)
+    prepare.prepare(corpus, base.data.records, records_config)
+    trainings = [
+        study.Training(
+            protocol.experiment_of(name, base, seed),
+            out / (name if seed == train_seeds[0] else f"{name}-seed-{seed}"),
+        )
+        for seed in train_seeds
+        for name in protocol.RECIPES
+    ]
+    study.run(trainings, jobs, threads)
+    result = study.evaluate(
+        [training.run_path for training in trainings],
+        base.data,
+        protocol.test_conditions(),
+        loss_seeds,
+    )
+    sweep.save(result, out)
+    drawn = figures.draw_all(result.results, out)
+    table = report.write(result.results, drawn, base.data.records, out)
+    exported = saved_model.export(out / "clip_zero", out / "export")
+    worst = check.largest_difference(exported, out / "clip_zero", base.data)
+    print(table)
+    print(f"the reloaded export differs from Keras by at most {worst:.1e}")
+    for name in ("records", "results.csv", "report.md", *drawn):
+        print(out / name)
+    for training in trainings:
+        print(training.run_path)
+    print(exported)
+
+
+def run() -> None:
+    """The console script."""
+    preset = f"--flagfile={presets.path('demo.flags')}"
+    cli.run(main, define_flags, __doc__, [sys.argv[0], preset, *sys.argv[1:]])
+
+
+if __name__ == "__main__":
+    # The trainings are processes that import this package from where this one does.
+    os.environ.setdefault("PYTHONUNBUFFERED", "1")
+    run()
