@@ -1,7 +1,7 @@
 """Writes a corpus as TFRecords that training and evaluation read.
 
-    avexp-prepare --corpus=table --tables=my/features --mapping=my/mapping.json \
-        --out=runs/my/records
+    avexp-prepare --corpus=synthetic --out=runs/my/records
+    avexp-prepare --corpus=table --tables=features --mapping=mapping.json --out=records
 
 A run that was stopped goes on where it was when the same command is given again. The
 folder is complete when it holds manifest.json.

@@ -62,7 +62,8 @@ def check(records_dir: str) -> int:
             n_problems += 1
             bar.write(problem)
     if n_problems:
-        print(f"{records_dir}: {n_problems} problems")
+        plural = "s" if n_problems > 1 else ""
+        print(f"{records_dir}: {n_problems} problem{plural}")
     else:
         print(f"{records_dir}: all good, {n_bytes} bytes in records")
     return n_problems
