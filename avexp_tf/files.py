@@ -34,11 +34,13 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
             file.flush()
             os.fsync(file.fileno())
         os.replace(aside, path)
-    except OSError as error:
-        raise errors.DataError(f"{path}: can't be written: {_reason(error)}") from error
-    finally:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             aside.unlink(missing_ok=True)
+        if not isinstance(error, OSError) or error.filename not in (None, str(aside), aside):
+            raise  # what the block read may break too, and says so itself
+        reason = _reason(error)
+        raise errors.DataError(f"{path}: can't be written: {reason}") from error
 
 
 def make_folder(path: str | os.PathLike[str]) -> None:

@@ -45,10 +45,20 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == []
 
 
+def test_what_the_block_cannot_read_is_not_blamed_on_the_file(tmp_path):
+    with pytest.raises(FileNotFoundError), files.replacing(tmp_path / "x"):
+        open(tmp_path / "missing")
+    assert os.listdir(tmp_path) == []
+
+
 def test_folders_that_cannot_be_written_to(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(errors.DataError, match="file/x: can't be written: Not a dir"):
         with files.replacing(tmp_path / "file" / "x"):
+            pass
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(errors.DataError, match="folder: can't be written: Is a dir"):
+        with files.replacing(tmp_path / "folder"):
             pass
     with pytest.raises(errors.DataError, match="file/x: this folder can't be made"):
         files.make_folder(tmp_path / "file" / "x")
