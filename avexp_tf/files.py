@@ -37,7 +37,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     except BaseException as error:
         with contextlib.suppress(OSError):
             aside.unlink(missing_ok=True)
-        if not isinstance(error, OSError) or error.filename not in (None, str(aside), aside):
+        if not isinstance(error, OSError) or error.filename not in (None, str(aside)):
             raise  # what the block read may break too, and says so itself
         reason = _reason(error)
         raise errors.DataError(f"{path}: can't be written: {reason}") from error
