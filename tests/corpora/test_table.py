@@ -1,6 +1,7 @@
 """Tables: columns by name, gaps where cells are empty, errors that name the cell."""
 
 import dataclasses
+import io
 import json
 import math
 import os
@@ -353,6 +354,20 @@ def test_a_damaged_npz_is_named_wherever_the_damage_is(tmp_path):
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(errors.DataError, match=r"x\.npz: is not NPZ"):
         table_corpus.TableCorpus(str(tmp_path), mapping)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_an_array_shorter_than_its_header_says(tmp_path, order):
+    make(tmp_path, {"x.npz": arrays()}, **NPZ)
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+        for name, array in arrays().items():
+            buffer = io.BytesIO()
+            np.save(buffer, np.asarray(array, order=order))
+            data = buffer.getvalue()
+            archive.writestr(f"{name}.npy", data[:-1] if name == "v" else data)
+    corpus = make(tmp_path, {}, **NPZ)
+    with pytest.raises(errors.DataError, match=r"x\.npz: v ends early"):
+        list(corpus.read("x"))
 
 
 def test_an_npz_cannot_run_code(tmp_path):
