@@ -73,8 +73,8 @@ def main(argv: Sequence[str]) -> int:
     )
     for name, split in manifest.splits.items():
         print(
-            f"{name}: {len(split.recordings)} recordings, {split.n_ticks} frames, "
-            f"{len(split.shards)} shards"
+            f"{name}: recordings {len(split.recordings)}, frames {split.n_ticks}, "
+            f"shards {len(split.shards)}"
         )
     print(f"records: {values.out}")
     return 0

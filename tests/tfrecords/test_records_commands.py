@@ -238,8 +238,8 @@ def test_the_real_tables_become_records(tmp_path):
     assert lines[0].startswith("note: this corpus is not split by subject")
     # 233,525 rows in 30 files.
     assert [line.rpartition(",")[0] for line in lines[1:4]] == [
-        "train: 18 recordings, 130975 frames",
-        "dev: 6 recordings, 46750 frames",
-        "validation: 6 recordings, 55800 frames",
+        "train: recordings 18, frames 130975",
+        "dev: recordings 6, frames 46750",
+        "validation: recordings 6, frames 55800",
     ]
     assert call("verify", f"--records={out}")[0] == 0
