@@ -5,7 +5,11 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import av
 import numpy as np
+
+# Before 17, PyAV has no other way; since then it starts threads for every picture.
+_ONE_THREAD = {"threads": 1} if int(av.__version__.split(".")[0]) >= 17 else {}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,6 +23,8 @@ class Frame:
       duration_secs: For how long, as the file says, or else one average period.
       lost_before: Pictures between this one and the one before could not be decoded.
       decoded: The `av.VideoFrame`; turned into pixels only when they are asked for.
+      reformatter: Turns pixels to BGR. One for all frames of a reader: to set one up
+        takes 4 to 7 ms, to use it 0.5 ms (960x540).
     """
 
     index: int
@@ -26,6 +32,7 @@ class Frame:
     duration_secs: float
     lost_before: bool
     decoded: Any
+    reformatter: Any
 
     def image_bgr(self) -> np.ndarray:
         """Returns the upright picture.
@@ -34,7 +41,9 @@ class Frame:
           uint8 [height, width, 3] in OpenCV's channel order, turned as the file's
           rotation says.
         """
-        image = self.decoded.to_ndarray(format="bgr24")
+        image = self.reformatter.reformat(
+            self.decoded, format="bgr24", **_ONE_THREAD
+        ).to_ndarray()
         # FFmpeg counts degrees against the clock, as rot90 does; other angles than
         # multiples of 90 occur in no camera and are left alone.
         quarters, rest = divmod(self.decoded.rotation, 90)

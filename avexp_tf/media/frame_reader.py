@@ -52,6 +52,7 @@ class FrameReader:
             stream_clock = clock.StreamClock(
                 str(self._path), container.origin_secs(opened), period_secs(stream)
             )
+            reformatter = av.video.reformatter.VideoReformatter()
             index = 0
             n_seen_damaged = 0
             for decoded in self._decoded(opened, stream):
@@ -67,6 +68,7 @@ class FrameReader:
                     duration_secs=self._duration_secs(decoded, stream),
                     lost_before=self.n_damaged > n_seen_damaged,
                     decoded=decoded,
+                    reformatter=reformatter,
                 )
                 n_seen_damaged = self.n_damaged
                 index += 1

@@ -62,6 +62,17 @@ def test_frames_keep_their_own_stamps_at_a_variable_rate(tmp_path):
     assert not any(frame.lost_before for frame in read)
 
 
+def test_pixels_are_those_that_pyav_gives(tmp_path):
+    rng = np.random.default_rng(0)
+    some = [
+        (k / 25, rng.integers(0, 255, (64, 96, 3), dtype=np.uint8)) for k in range(5)
+    ]
+    writer.write(tmp_path / "a.mov", some)
+    for frame in frame_reader.FrameReader(tmp_path / "a.mov"):
+        expected = frame.decoded.to_ndarray(format="bgr24")
+        np.testing.assert_array_equal(frame.image_bgr(), expected)
+
+
 @pytest.mark.parametrize(
     ("degrees", "corner"),
     [(0, (0, 0)), (90, (1, 0)), (180, (1, 1)), (-90, (0, 1))],
