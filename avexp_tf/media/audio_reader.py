@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import pathlib
 from collections.abc import Iterator
 from typing import Any
@@ -50,7 +51,7 @@ class AudioReader:
       broke_off: The file ended before its container said so.
     """
 
-    def __init__(self, path: str | pathlib.Path):
+    def __init__(self, path: str | os.PathLike[str]):
         self._path = pathlib.Path(path)
         self.n_damaged = 0
         self.broke_off = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import pathlib
 from collections.abc import Iterator
 from typing import Any
@@ -17,7 +18,7 @@ _REFUSED_FORMATS = frozenset({"concat", "dash", "hls", "rtsp", "sdp", "tty"})
 
 
 @contextlib.contextmanager
-def opened(path: str | pathlib.Path) -> Iterator[Any]:
+def opened(path: str | os.PathLike[str]) -> Iterator[Any]:
     """Opens a media file for reading, and closes it.
 
     Args:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 from collections.abc import Iterator
 from typing import Any
@@ -32,7 +33,7 @@ class FrameReader:
       broke_off: The file ended before its container said so.
     """
 
-    def __init__(self, path: str | pathlib.Path):
+    def __init__(self, path: str | os.PathLike[str]):
         self._path = pathlib.Path(path)
         self.n_damaged = 0
         self.broke_off = False

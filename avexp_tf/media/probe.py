@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import pathlib
 
 import av
@@ -43,7 +44,7 @@ class MediaInfo:
     audio_channels: int = 0
 
 
-def probe(path: str | pathlib.Path) -> MediaInfo:
+def probe(path: str | os.PathLike[str]) -> MediaInfo:
     """Reads the headers of a media file.
 
     Args:

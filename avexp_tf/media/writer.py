@@ -17,7 +17,7 @@ _AUDIO_FRAME = 1024
 
 
 def write(
-    path: str | pathlib.Path,
+    path: str | os.PathLike[str],
     frames: Iterable[tuple[float, np.ndarray]] = (),
     audio: np.ndarray | None = None,
     *,

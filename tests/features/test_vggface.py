@@ -35,7 +35,9 @@ def reference(tmp_path_factory):
     """The published form of the weights (580 MB), and fc6 of four faces."""
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
-        pytest.skip(f"{', '.join(missing)} not installed: pip install 'avexp-tf[vggface]'")
+        pytest.skip(
+            f"{', '.join(missing)} not installed: pip install 'avexp-tf[vggface]'"
+        )
     folder = tmp_path_factory.mktemp("vggface")
     pixels = [cv2.resize((one + 1) * 127.5, (224, 224)) for one in faces(4)]
     np.save(folder / "pixels.npy", np.stack(pixels))
