@@ -172,6 +172,17 @@ def test_sound_without_pictures_and_pictures_without_sound(made, tmp_path):
         read(tmp_path / "a.mov", clock="frames")
 
 
+def test_a_face_goes_with_the_last_picture(made, tmp_path):
+    frames = [(k / 30, picture(1, True)) for k in range(30)]
+    writer.write(tmp_path / "a.mov", frames, voice(2.0))
+    _, stretches = read(tmp_path / "a.mov")
+    seen = joined(stretches, "video_present")
+    assert len(seen) == 60 and seen[:30].all() and not seen[30:].any()
+    assert not joined(stretches, "video")[30:].any()
+    assert np.isnan(joined(stretches, "boxes")[30:]).all()
+    assert not joined(stretches, "scores")[30:].any()
+
+
 def test_nothing_that_can_be_decoded_ends_in_one_line(made, tmp_path):
     writer.write(tmp_path / "a.mov", [(0.0, picture(1, True))], video_codec="png")
     content = (tmp_path / "a.mov").read_bytes()
