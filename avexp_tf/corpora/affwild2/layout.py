@@ -74,11 +74,11 @@ def write(folder: str | pathlib.Path, entries: Sequence[Entry], seed: int = 0) -
 
 
 def _write_video(path: pathlib.Path, entry: Entry, rng: np.random.Generator) -> None:
-    colors = rng.integers(0, 255, (entry.n_frames, 1, 1, 3), dtype=np.uint8)
-    frames = (
-        (index / entry.rate_hz, np.broadcast_to(colors[index], (*_SIZE, 3)).copy())
-        for index in range(entry.n_frames)
-    )
+    # A left and a right half, as two people would be.
+    colors = rng.integers(0, 255, (entry.n_frames, 1, 2, 3), dtype=np.uint8)
+    height, width = _SIZE
+    halves = colors.repeat(height, axis=1).repeat(width // 2, axis=2)
+    frames = ((index / entry.rate_hz, half) for index, half in enumerate(halves))
     n_samples = round(entry.n_frames / entry.rate_hz * _RATE_HZ)
     secs = np.arange(n_samples) / _RATE_HZ
     pitch = 120 + 60 * np.sin(2 * np.pi * rng.uniform(0.3, 0.8) * secs)
