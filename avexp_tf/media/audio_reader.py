@@ -70,6 +70,7 @@ class AudioReader:
             line = _SampleLine(str(self._path), container.origin_secs(opened))
             for decoded in self._decoded(opened, stream):
                 yield from line.placed(decoded)
+                self.n_damaged += line.take_damaged()
             yield from line.flushed()
 
     def _decoded(self, opened: Any, stream: Any) -> Iterator[Any]:
@@ -104,6 +105,7 @@ class _SampleLine:
         self._n_in = 0  # samples that went into it
         self._n_out = 0  # samples that came out of it
         self._end = 0  # first sample of the line that nothing was written to
+        self._n_damaged = 0
 
     def placed(self, decoded: Any) -> Iterator[AudioBlock]:
         rate_hz = decoded.sample_rate
@@ -127,11 +129,11 @@ class _SampleLine:
             self._n_in = self._n_out = 0
         self._n_in += decoded.samples
         decoded.pts = None  # positions are counted here, not in the resampler
-        yield from self._written(self._resampler.resample(decoded))
+        yield from self._written(decoded)
 
     def flushed(self) -> Iterator[AudioBlock]:
         if self._resampler is not None:
-            yield from self._written(self._resampler.resample(None))
+            yield from self._written(None)
             self._resampler = None
 
     def _secs(self, decoded: Any, expected_secs: float) -> float:
@@ -149,7 +151,20 @@ class _SampleLine:
             return expected_secs
         return secs
 
-    def _written(self, resampled: list[Any]) -> Iterator[AudioBlock]:
+    def take_damaged(self) -> int:
+        """Returns how many frames could not be resampled since the last call."""
+        n_damaged, self._n_damaged = self._n_damaged, 0
+        return n_damaged
+
+    def _written(self, decoded: Any) -> Iterator[AudioBlock]:
+        try:
+            resampled = self._resampler.resample(decoded)
+        except (av.FFmpegError, OSError, ValueError):
+            # A damaged header can name channels that there are not. The next frame
+            # gets a resampler of its own.
+            self._n_damaged += 1
+            self._resampler = self._shape = None
+            return
         for one in resampled:
             # [channels, n] -> [n]. FFmpeg's own mix to mono lets two full channels
             # add up to 1.41; a mean stays in range and loses no channel.

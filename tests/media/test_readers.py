@@ -226,6 +226,32 @@ def test_after_a_splice_the_new_stamps_count(tmp_path, monkeypatch):
     assert len(samples) == 103.5 * RATE
 
 
+def test_sound_that_can_not_be_resampled_is_a_gap(tmp_path, monkeypatch):
+    writer.write(tmp_path / "a.mov", audio=np.full(RATE * 2, 0.25, np.float32))
+    resample = av.AudioResampler.resample
+    n_calls = 0
+
+    class Failing:
+        def __init__(self, **options):
+            self.resampler = av.audio.resampler.AudioResampler(**options)
+
+        def resample(self, decoded):
+            nonlocal n_calls
+            n_calls += 1
+            if n_calls in (9, 10):
+                raise av.error.ArgumentError(22, "Invalid argument")
+            return resample(self.resampler, decoded)
+
+    monkeypatch.setattr(av, "AudioResampler", Failing)
+    reader = audio_reader.AudioReader(tmp_path / "a.mov")
+    blocks = list(reader)
+    starts = [block.start for block in blocks]
+    ends = [block.start + len(block.samples) for block in blocks]
+    assert reader.n_damaged == 2 and ends[-1] == 2 * RATE
+    gaps = np.array(starts[1:]) - np.array(ends[:-1])
+    assert np.count_nonzero(gaps) == 1 and gaps.max() == 2 * len(blocks[0].samples)
+
+
 def test_a_step_back_is_not_written_twice(tmp_path, monkeypatch):
     ramp = np.arange(RATE, dtype=np.float32) / (2 * RATE)
     writer.write(tmp_path / "a.mov", audio=ramp)
