@@ -57,7 +57,9 @@ class Trainer:
         Raises:
           errors.RunError: naming the step, if the loss is not finite.
         """
-        if self._strategy.num_replicas_in_sync > 1:
+        n_replicas = self._strategy.num_replicas_in_sync
+        if n_replicas > 1:
+            batches = batches.map(lambda *batch: _fill_up(*batch, n_replicas))
             batches = self._strategy.experimental_distribute_dataset(batches)
         for batch in batches:
             loss = float(self._compiled_step(batch))
@@ -84,9 +86,30 @@ class Trainer:
             parts = [
                 self._loss(labels[name], predicted[name]) for name in config.TARGETS
             ]
-            loss = tf.add_n(parts) / len(parts)
-            # Gradients are summed over replicas, each of which holds all of the loss.
-            scaled = loss / context.num_replicas_in_sync
-        gradients = tape.gradient(scaled, variables)
+            # Keras has divided each by the number of replicas, since gradients are
+            # summed over replicas and each of them holds the whole loss.
+            share = tf.add_n(parts) / len(parts)
+        gradients = tape.gradient(share, variables)
         self._optimizer.apply(gradients, variables)
-        return loss
+        return share * context.num_replicas_in_sync
+
+
+def _fill_up(
+    inputs: dict[str, tf.Tensor], labels: dict[str, tf.Tensor], multiple: int
+) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+    """Repeats the first clip, without labels, until each replica has as many clips.
+
+    A replica with an empty batch fails in the convolution; one that holds only clips
+    without labels adds nothing to the loss or to the gradient.
+    """
+    missing = -tf.shape(inputs["valid"])[0] % multiple
+
+    def repeat(rows: tf.Tensor) -> tf.Tensor:
+        return tf.concat([rows, tf.repeat(rows[:1], missing, axis=0)], axis=0)
+
+    def mask(rows: tf.Tensor) -> tf.Tensor:
+        nothing = tf.fill([missing, *rows.shape[1:]], float("nan"))
+        return tf.concat([rows, nothing], axis=0)
+
+    filled = {name: repeat(rows) for name, rows in inputs.items()}
+    return filled, {name: mask(rows) for name, rows in labels.items()}
