@@ -39,7 +39,7 @@ def define_flags() -> None:
         if name not in flags.FLAGS:
             flags.DEFINE_list(name, default, text, module_name=module)
     for name, default, text in (
-        ("run_dir", None, "Run directories of the models, separated by commas."),
+        ("run_dir", "", "Run directories of the models, separated by commas."),
         ("records", "", "Records to evaluate on; by default those of the training."),
         ("split", "validation", "Split to evaluate on."),
         ("out", "", "Folder for the results; by default `sweep` in the first run."),

@@ -6,7 +6,7 @@ import importlib
 from typing import Any
 
 from avexp_tf import errors
-from avexp_tf.corpora import recording
+from avexp_tf import recording
 
 # Imported when they are asked for: one corpus must not need what another one does.
 _MODULES = {

@@ -13,7 +13,7 @@ import numpy as np
 
 from avexp_tf import config
 from avexp_tf import errors
-from avexp_tf.corpora import recording
+from avexp_tf import recording
 from avexp_tf.data import schema
 
 

@@ -87,8 +87,9 @@ def cutter(
       (with background, the T background rows follow), `audio` float32 [T + C - 1,
       audio_dim] normalised with zeros where there was no sound, `audio_row_present`
       bool [T + C - 1], `video_present`, `audio_present` bool [T], `labels` float32
-      [T, 2] with NaN where invalid, `timestamps` float64 [T], `valid` bool [T], False in the padding of a segment
-      shorter than T, `start`, `n_ticks` int32, `first_tick` int64 in the recording,
+      [T, 2] with NaN where invalid, `timestamps` float64 [T], `valid` bool [T], False
+      in the padding of a segment shorter than T, `start`, `n_ticks` int32, `first_tick`
+      int64 in the recording,
       `recording_id` string.
     """
     layout = manifest.layout

@@ -8,8 +8,8 @@ from typing import Any
 
 from avexp_tf import config
 from avexp_tf import errors
+from avexp_tf import recording
 from avexp_tf import typed_json
-from avexp_tf.corpora import recording
 
 SPLIT_NAMES = recording.SPLITS
 

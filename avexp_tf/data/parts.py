@@ -21,8 +21,8 @@ import numpy as np
 from avexp_tf import config
 from avexp_tf import errors
 from avexp_tf import files
+from avexp_tf import recording
 from avexp_tf import typed_json
-from avexp_tf.corpora import recording
 from avexp_tf.data import example
 from avexp_tf.data import framing
 from avexp_tf.data import schema

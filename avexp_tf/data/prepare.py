@@ -19,7 +19,7 @@ from typing import Any
 from avexp_tf import config
 from avexp_tf import errors
 from avexp_tf import files
-from avexp_tf.corpora import recording
+from avexp_tf import recording
 from avexp_tf.data import assembly as assembly_lib
 from avexp_tf.data import contents
 from avexp_tf.data import manifest as manifest_lib

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from avexp_tf.corpora import recording
+from avexp_tf import recording
 from avexp_tf.data import blocks as blocks_lib
 from avexp_tf.data import schema
 from avexp_tf.data import segment as segment_lib

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from avexp_tf import config
 from avexp_tf import errors
-from avexp_tf.corpora import recording
+from avexp_tf import recording
 from avexp_tf.data import contents
 
 

@@ -18,7 +18,7 @@ import tqdm
 
 from avexp_tf import config
 from avexp_tf import errors
-from avexp_tf.corpora import recording
+from avexp_tf import recording
 from avexp_tf.data import parts
 
 _POLL_SECS = 0.5

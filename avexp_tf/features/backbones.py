@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from avexp_tf.corpora import recording
+from avexp_tf import recording
 from avexp_tf.features import settings
 from avexp_tf.features import weights
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from avexp_tf import config as config_lib
 from avexp_tf import errors
-from avexp_tf.corpora import recording
+from avexp_tf import recording
 from avexp_tf.features import backbones
 from avexp_tf.features import crop as crop_lib
 from avexp_tf.features import detection

@@ -27,7 +27,7 @@ import numpy as np
 
 import avexp_tf
 from avexp_tf import errors
-from avexp_tf.corpora import recording
+from avexp_tf import recording
 from avexp_tf.features import lld_worker
 
 SAMPLE_RATE_HZ = lld_worker.SAMPLE_RATE_HZ

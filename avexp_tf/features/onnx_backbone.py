@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from avexp_tf import errors
-from avexp_tf.corpora import recording
+from avexp_tf import recording
 from avexp_tf.features import crop as crop_lib
 from avexp_tf.features import detection
 from avexp_tf.features import settings

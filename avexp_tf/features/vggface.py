@@ -6,7 +6,7 @@ import os
 
 import numpy as np
 
-from avexp_tf.corpora import recording
+from avexp_tf import recording
 from avexp_tf.features import crop as crop_lib
 from avexp_tf.features import vggface_file
 from avexp_tf.features import weights

@@ -59,7 +59,9 @@ class Trainer:
         """
         n_replicas = self._strategy.num_replicas_in_sync
         if n_replicas > 1:
-            batches = batches.map(lambda *batch: _fill_up(*batch, n_replicas))
+            batches = batches.map(
+                lambda inputs, labels: _fill_up(inputs, labels, n_replicas)
+            )
             batches = self._strategy.experimental_distribute_dataset(batches)
         for batch in batches:
             loss = float(self._compiled_step(batch))

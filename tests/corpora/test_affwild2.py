@@ -10,8 +10,8 @@ from absl import flags
 
 from avexp_tf import config
 from avexp_tf import errors
+from avexp_tf import recording
 from avexp_tf.corpora import affwild2
-from avexp_tf.corpora import recording
 from avexp_tf.corpora.affwild2 import corpus as corpus_lib
 from avexp_tf.corpora.affwild2 import labels as labels_lib
 from avexp_tf.corpora.affwild2 import layout

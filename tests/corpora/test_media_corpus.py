@@ -8,8 +8,8 @@ import pytest
 from absl import flags
 
 from avexp_tf import errors
+from avexp_tf import recording
 from avexp_tf.corpora import media
-from avexp_tf.corpora import recording
 from avexp_tf.corpora.media import corpus as corpus_lib
 from avexp_tf.features import backbones
 from avexp_tf.features import detection

@@ -40,9 +40,10 @@ def test_the_same_settings_give_the_same_recordings():
     for name, values in first.items():
         np.testing.assert_array_equal(again[name], values)
     other = read(dataclasses.replace(SMALL, synthetic_seed=1))
-    assert len(other["labels"]) != len(first["labels"]) or (
-        other["labels"] != first["labels"]
-    ).any()
+    assert (
+        len(other["labels"]) != len(first["labels"])
+        or (other["labels"] != first["labels"]).any()
+    )
 
 
 def test_speakers_are_in_one_split_each():
@@ -91,7 +92,7 @@ def test_features_carry_the_states_with_the_noise_that_was_asked_for():
     assert abs(np.corrcoef(video[:, 0], audio[:, 0])[0, 1]) < 0.03
 
 
-def brute_force(settings, y_video, y_audio, rows, video_source, audio_source, c, before):
+def brute_force(settings, y_video, y_audio, rows, shown, heard_ticks, c, before):
     """Gaussian conditioning by one dense solve per clip and target."""
     n_clips, n_ticks, _ = y_video.shape
     n_rows = n_ticks + c - 1
@@ -101,14 +102,14 @@ def brute_force(settings, y_video, y_audio, rows, video_source, audio_source, c,
         for target in (0, 1):
             decay = settings.decay[target]
             at, seen, noise = [], [], []
-            if video_source is not None:
-                for tick in sorted(set(video_source[clip]) - {-1}):
+            if shown is not None:
+                for tick in sorted(set(shown[clip]) - {-1}):
                     at.append(tick + before)
                     seen.append(y_video[clip, tick, target])
                     noise.append(settings.video_noise)
-            if audio_source is not None:
+            if heard_ticks is not None:
                 heard = set()
-                for tick in set(audio_source[clip]) - {-1}:
+                for tick in set(heard_ticks[clip]) - {-1}:
                     heard |= set(range(tick, tick + c))
                 for row in sorted(heard):
                     if rows[clip, row]:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from avexp_tf import errors
-from avexp_tf.corpora import recording
+from avexp_tf import recording
 from avexp_tf.corpora.table import corpus as table_corpus
 from avexp_tf.corpora.table import mapping as mapping_lib
 

@@ -6,7 +6,7 @@ import time
 import numpy as np
 
 from avexp_tf import errors
-from avexp_tf.corpora import recording
+from avexp_tf import recording
 
 
 def ticks(recording_id, n, video_dim=3, audio_dim=2):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from avexp_tf import errors
-from avexp_tf.corpora import recording
+from avexp_tf import recording
 from avexp_tf.data import blocks
 from avexp_tf.data import schema
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from matplotlib import image
 
-from avexp_tf.corpora import recording
+from avexp_tf import recording
 from avexp_tf.data import describe
 from avexp_tf.data import draw
 from avexp_tf.data import schema

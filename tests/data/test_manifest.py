@@ -7,8 +7,8 @@ import pytest
 
 from avexp_tf import config
 from avexp_tf import errors
+from avexp_tf import recording
 from avexp_tf import typed_json
-from avexp_tf.corpora import recording
 from avexp_tf.data import contents
 from avexp_tf.data import manifest as manifest_lib
 

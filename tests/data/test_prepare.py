@@ -15,7 +15,7 @@ import pytest
 
 from avexp_tf import config
 from avexp_tf import errors
-from avexp_tf.corpora import recording
+from avexp_tf import recording
 from avexp_tf.data import contents
 from avexp_tf.data import example
 from avexp_tf.data import framing

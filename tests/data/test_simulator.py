@@ -188,9 +188,7 @@ def test_stages_are_composed():
 
 def test_two_stages_draw_apart():
     once, _ = simulate("video:frame_zero:0.5", n_ticks=2000)
-    twice, _ = simulate(
-        ("video:frame_zero:0.5", "video:frame_zero:0.5"), n_ticks=2000
-    )
+    twice, _ = simulate(("video:frame_zero:0.5", "video:frame_zero:0.5"), n_ticks=2000)
     assert lost_of(once).mean() == pytest.approx(0.5, abs=0.05)
     assert lost_of(twice).mean() == pytest.approx(0.75, abs=0.05)
 

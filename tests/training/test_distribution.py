@@ -12,9 +12,7 @@ from avexp_tf.training import optimizer
 from avexp_tf.training import trainer
 
 DIMS = crossmodal_transformer.InputDims(video=6, audio=4, context_ticks=5)
-MODEL = config.ModelConfig(
-    d_model=8, num_heads=2, ff_dim=16, num_layers=1, dropout=0.0
-)
+MODEL = config.ModelConfig(d_model=8, num_heads=2, ff_dim=16, num_layers=1, dropout=0.0)
 T = 12
 
 

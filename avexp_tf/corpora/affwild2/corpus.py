@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from avexp_tf import errors
+from avexp_tf import recording
 from avexp_tf import typed_json
-from avexp_tf.corpora import recording
 from avexp_tf.corpora.affwild2 import labels as labels_lib
 from avexp_tf.corpora.media import corpus as media_corpus
 from avexp_tf.features import crop_folder

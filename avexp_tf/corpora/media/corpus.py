@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from avexp_tf import errors
+from avexp_tf import recording
 from avexp_tf import typed_json
-from avexp_tf.corpora import recording
 from avexp_tf.features import extract
 
 # What is looked for in a folder; a file that is named is tried whatever its name is.

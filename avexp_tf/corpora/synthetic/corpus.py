@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from avexp_tf import errors
-from avexp_tf.corpora import recording
+from avexp_tf import recording
 from avexp_tf.corpora.synthetic import settings as synthetic_settings
 
 _BLOCK_TICKS = 1000

@@ -15,8 +15,8 @@ import numpy as np
 import tqdm
 
 from avexp_tf import errors
+from avexp_tf import recording
 from avexp_tf import typed_json
-from avexp_tf.corpora import recording
 from avexp_tf.corpora.table import csv_table
 from avexp_tf.corpora.table import mapping as mapping_lib
 from avexp_tf.corpora.table import npz_table

@@ -10,8 +10,8 @@ from typing import Any
 
 from avexp_tf import config
 from avexp_tf import errors
+from avexp_tf import recording as recording_lib
 from avexp_tf import typed_json
-from avexp_tf.corpora import recording as recording_lib
 
 _KEYS = {
     "video",
