@@ -290,7 +290,9 @@ def test_killed_at_any_step_it_ends_with_the_same_bytes(tmp_path):
         write(folder, corpus)
         assert tree(folder) == whole
         step += 1
-    assert step > 60  # 6 recordings of two files each, shards, manifest, removal
+    # Six recordings of two files each are created, renamed and removed: at least that
+    # many steps were tried, so the hook does see them.
+    assert step >= 6 * 2 * 3
 
 
 def _exit_before_step(step, folder):
