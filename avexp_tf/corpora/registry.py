@@ -12,6 +12,8 @@ from avexp_tf import recording
 _MODULES = {
     "synthetic": "avexp_tf.corpora.synthetic",
     "table": "avexp_tf.corpora.table",
+    "affwild2": "avexp_tf.corpora.affwild2",
+    "media": "avexp_tf.corpora.media",
 }
 
 NAMES = tuple(_MODULES)
