@@ -1,5 +1,7 @@
 """Two replicas step as one: uneven batches, masked replicas, clipping, whole runs."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -39,7 +41,10 @@ def batch_of(n_clips, seed=0, masked_from=None):
     return inputs, labels
 
 
+@functools.cache
 def two_replicas():
+    # One for all tests: the collectives of a second strategy on the same devices would
+    # take the keys of the first one's, which stand for tensors of other shapes.
     return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 
 
