@@ -1,6 +1,7 @@
 """Runs a main: absl flags in, one line and exit code 2 out when the user can mend it.
 
-Exit codes: 0 done, 1 a check said no, 2 bad input, 130 interrupted, 143 terminated.
+Exit codes: 0 done, 1 a check said no, 2 bad input, 130 interrupted, 141 nobody reads
+the output any more, 143 terminated.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from absl import flags
 
 from avexp_tf import errors
 from avexp_tf import flags as avexp_flags
+from avexp_tf import quiet
+from avexp_tf import termination
 
 
 def run(
@@ -31,28 +34,47 @@ def run(
       usage: The text above the flags in `--help`: the main's module docstring.
       argv: The command line; sys.argv by default.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    quiet.set_log_level()
     define_flags()
     argv = list(sys.argv if argv is None else argv)
+    try:
+        code = _answer(main, usage, argv)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # As with `| head -1`. Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 141
+    sys.exit(code)
+
+
+def _answer(
+    main: Callable[[Sequence[str]], int | None], usage: str | None, argv: list[str]
+) -> int:
+    """Does what the command line asks for and returns the exit code."""
     if any(word in ("--help", "-h", "-help") for word in argv[1:]):
         print(usage or "")
         print(flags.FLAGS.module_help(avexp_flags.MODULE))
-        return
+        return 0
     try:
         rest = flags.FLAGS(argv)
     except (flags.Error, OSError) as error:
-        _fail(" ".join(str(error).split()))
+        return _fail(str(error).removeprefix("ERROR:: "))  # absl's, of a flag file
     try:
-        code = main(rest)
+        with termination.raised_on_sigterm():
+            return main(rest) or 0
     except errors.AvexpError as error:
-        _fail(str(error))
+        return _fail(str(error))
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from here", file=sys.stderr)
-        code = 130
+        return 130
+    except termination.Terminated:
+        print("terminated; the same command goes on from here", file=sys.stderr)
+        return 143
+    except BrokenPipeError:
+        raise
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        _fail(f"{where}{error.strerror or error}")
-    sys.exit(code or 0)
+        return _fail(f"{where}{error.strerror or error}")
 
 
 def no_positionals(rest: Sequence[str]) -> None:
@@ -61,6 +83,6 @@ def no_positionals(rest: Sequence[str]) -> None:
         raise errors.ConfigError(f"{rest[1]!r}: not a flag; see --help")
 
 
-def _fail(message: str) -> None:
+def _fail(message: str) -> int:
     print(f"error: {' '.join(message.split())}", file=sys.stderr)
-    sys.exit(2)
+    return 2

@@ -19,6 +19,11 @@ from avexp_tf import errors
 
 TARGETS = ("valence", "arousal")
 MODALITIES = ("video", "audio")
+LARGEST_SEED = 2**31 - 1  # stateless draws take an int32
+FILE_NAME = "config.json"  # an experiment's settings, in its run and in its export
+
+_LARGEST = 2**63  # no setting is a larger whole number
+_SHOWN = 200  # characters of a wrong value
 
 _Config = TypeVar("_Config")
 
@@ -49,16 +54,21 @@ def option(
 
 def _check_value(name: str, kind: type, value: Any, limits: Any) -> Any:
     """Returns `value` as `kind`, or raises ConfigError in the words of the flag."""
-    shown = ",".join(value) if isinstance(value, tuple) else value
-    if kind is float and type(value) is int:
+    if kind is float and type(value) is int and abs(value) <= _LARGEST:
         value = float(value)
     if kind is tuple and isinstance(value, list):
         value = tuple(value)
+    shown = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
+    if type(value) is int and abs(value) > _LARGEST:
+        raise errors.ConfigError(f"--{name}={shown}: is too large")
     if type(value) is not kind:
         raise errors.ConfigError(
             f"--{name}={shown}: must be of type {kind.__name__}, "
             f"is {type(value).__name__}"
         )
+    if isinstance(value, tuple) and not all(isinstance(item, str) for item in value):
+        raise errors.ConfigError(f"--{name}={shown}: must hold strings")
     if isinstance(value, float) and not math.isfinite(value):
         raise errors.ConfigError(f"--{name}={shown}: must be a finite number")
     choices = limits["choices"]
@@ -171,20 +181,22 @@ class DataConfig(Checked):
     eval_stride: int = option(
         100,
         "Ticks between the starts of evaluation clips; below --clip_ticks they overlap "
-        "and their predictions are averaged.",
+        "and their predictions are averaged, more than that counts as --clip_ticks.",
         minimum=1,
     )
-    shuffle_records: int = option(
-        64, "Records held to shuffle their order while training.", minimum=1
-    )
     mix_records: int = option(
-        16, "Records whose clips are mixed in a stretch of batches.", minimum=1
+        16, "Records whose clips wait in memory to be mixed while training.", minimum=1
     )
     on_corrupt: str = option(
         "fail",
         "What a damaged record does: end the run, or be skipped, counted and reported.",
         choices=("fail", "skip"),
     )
+
+    @property
+    def clip_stride(self) -> int:
+        """Ticks between evaluation clips, such that no tick lies between them."""
+        return min(self.eval_stride, self.clip_ticks)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -272,7 +284,15 @@ class TrainConfig(Checked):
         "Loss drawn on the training clips, e.g. video:frame_repeat:0.5; several, "
         "separated by commas, are applied together.",
     )
-    seed: int = option(0, "Seed of weights, order and losses.", minimum=0)
+    curriculum_epochs: int = option(
+        0,
+        "Epochs over which the share of loss in --ablation grows from zero to its "
+        "value; 0 starts there (not in the paper).",
+        minimum=0,
+    )
+    seed: int = option(
+        0, "Seed of weights, order and losses.", minimum=0, maximum=LARGEST_SEED
+    )
     epochs: int = option(20, "Passes over the train split at most.", minimum=1)
     learning_rate: float = option(
         1e-4, "Adam's learning rate at its highest (the paper: 1e-4).", minimum=0.0
@@ -303,6 +323,15 @@ class TrainConfig(Checked):
     )
     deterministic: bool = option(
         False, "Same bits from the same seed, at some cost in speed."
+    )
+    checkpoint_secs: float = option(
+        60.0,
+        "Seconds between checkpoints; there is one after every epoch too. 0 counts "
+        "steps only.",
+        minimum=0.0,
+    )
+    checkpoint_steps: int = option(
+        0, "Steps between checkpoints; 0 counts seconds only.", minimum=0
     )
 
 
@@ -383,6 +412,6 @@ def load(kind: type[_Config], path: str | pathlib.Path) -> _Config:
         values = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise errors.ConfigError(f"{path}: can't be read: {error.strerror}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise errors.ConfigError(f"{path}: is not JSON: {error}") from None
     return from_dict(kind, values, str(path))

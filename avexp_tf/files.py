@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import pathlib
+import secrets
+import shutil
+import time
 from collections.abc import Iterator
 from typing import IO
 
@@ -27,7 +31,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
       errors.DataError: if the disk is full, or the folder can't be written to.
     """
     path = pathlib.Path(path)
-    aside = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
+    # Not the process's number: two machines may write to one file system.
+    aside = path.with_name(f"{TEMPORARY}{secrets.token_hex(4)}-{path.name}")
     try:
         with open(aside, "wb") as file:
             yield file
@@ -57,12 +62,48 @@ def make_folder(path: str | os.PathLike[str]) -> None:
         ) from error
 
 
+def remove_temporaries(folder: str | os.PathLike[str]) -> None:
+    """Removes what a killed process was writing in a folder."""
+    for path in pathlib.Path(folder).glob(f"{TEMPORARY}*"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def sync_folder(path: str | os.PathLike[str]) -> None:
+    """Waits until the names in a folder are on the disk; where it can't be, goes on."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def sha256(path: str | os.PathLike[str]) -> str:
+    """Returns the SHA-256 of a file.
+
+    Raises:
+      errors.DataError: if it can't be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        with open(path, "rb") as file:
+            while data := file.read(1 << 20):
+                digest.update(data)
+    except OSError as error:
+        raise errors.DataError(f"{path}: can't be read: {_reason(error)}") from None
+    return digest.hexdigest()
+
+
 @contextlib.contextmanager
-def only_one(path: str | os.PathLike[str]) -> Iterator[None]:
+def only_one(path: str | os.PathLike[str], wait_secs: float = 0.0) -> Iterator[None]:
     """Keeps a second process out while the block runs; a killed one keeps nobody out.
 
     Args:
       path: A file to lock; it is made if it is not there.
+      wait_secs: How long to wait for the other process to end.
 
     Raises:
       errors.DataError: if another process is inside, or the file can't be made.
@@ -77,14 +118,20 @@ def only_one(path: str | os.PathLike[str]) -> Iterator[None]:
     except OSError as error:
         raise errors.DataError(f"{path}: can't be written: {_reason(error)}") from error
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise errors.DataError(
-                f"{os.path.dirname(path)}: another process is writing here"
-            ) from None
-        except OSError:
-            pass  # a file system without locks
+        until = time.monotonic() + wait_secs
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() < until:
+                    time.sleep(0.1)
+                    continue
+                raise errors.DataError(
+                    f"{os.path.dirname(path)}: another process is writing here"
+                ) from None
+            except OSError:
+                pass  # a file system without locks
+            break
         yield
 
 

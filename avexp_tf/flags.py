@@ -26,6 +26,7 @@ _DEFINERS: dict[type, Any] = {
     str: flags.DEFINE_string,
     tuple: flags.DEFINE_list,
 }
+_LISTS: Any = flags.CsvListSerializer(",")
 
 
 def define(
@@ -61,6 +62,22 @@ def define(
                 flag_values=flag_values,
                 module_name=MODULE,
             )
+
+
+def define_one(name: str, default: Any, text: str) -> None:
+    """Defines a flag of a main's own, unless another main has defined it.
+
+    Args:
+      name: Of the flag.
+      default: Its default; also says what it holds. A tuple makes a list.
+      text: Its help.
+    """
+    if name in flags.FLAGS:
+        return
+    define_flag = _DEFINERS[type(default)]
+    if isinstance(default, tuple):
+        default = list(default)
+    define_flag(name, default, text, module_name=MODULE)
 
 
 def parsed(
@@ -110,7 +127,7 @@ def to_args(*sections: object) -> list[str]:
             if kind is bool:
                 words.append(f"--{name}" if value else f"--no{name}")
             elif kind is tuple:
-                words.append(f"--{name}={','.join(value)}")
+                words.append(f"--{name}={_LISTS.serialize(list(value))}")
             else:
                 words.append(
                     f"--{name}={value!r}" if kind is float else f"--{name}={value}"

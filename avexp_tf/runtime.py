@@ -6,6 +6,7 @@ from absl import flags
 
 from avexp_tf import errors
 from avexp_tf import flags as avexp_flags
+from avexp_tf import quiet
 
 
 def define_flags() -> None:
@@ -18,30 +19,48 @@ def define_flags() -> None:
             "Replicas to train on where there is no GPU, to try distribution out.",
         ),
     ):
-        if name not in flags.FLAGS:
-            flags.DEFINE_integer(name, default, text, module_name=avexp_flags.MODULE)
+        avexp_flags.define_one(name, default, text)
 
 
 def set_up() -> None:
-    """Applies --threads and --virtual_cpus.
+    """Starts TensorFlow without its greetings, with --threads and --virtual_cpus.
 
     Raises:
       errors.ConfigError: if one of them is too small.
     """
-    import tensorflow as tf
-
     threads = flags.FLAGS.threads
     if threads < 0:
         raise errors.ConfigError(f"--threads={threads}: must be at least 0")
     virtual_cpus = flags.FLAGS.virtual_cpus
     if virtual_cpus < 1:
         raise errors.ConfigError(f"--virtual_cpus={virtual_cpus}: must be at least 1")
-    if threads:
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.threading.set_inter_op_parallelism_threads(threads)
-    if virtual_cpus > 1:
-        tf.config.set_logical_device_configuration(
-            tf.config.list_physical_devices("CPU")[0],
-            [tf.config.LogicalDeviceConfiguration()] * virtual_cpus,
-        )
+    configure(threads, virtual_cpus)
+
+
+def configure(threads: int, virtual_cpus: int) -> None:
+    """Starts TensorFlow without its greetings.
+
+    Args:
+      threads: To compute with; 0 takes all cores.
+      virtual_cpus: Logical CPUs.
+    """
+    with quiet.start():
+        import tensorflow as tf
+
+        if threads:
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
+            tf.config.threading.set_inter_op_parallelism_threads(threads)
+        if virtual_cpus > 1:
+            tf.config.set_logical_device_configuration(
+                tf.config.list_physical_devices("CPU")[0],
+                [tf.config.LogicalDeviceConfiguration()] * virtual_cpus,
+            )
+        tf.cast(tf.zeros([1], tf.float16), tf.float32)  # it has something to say here
     tf.get_logger().setLevel("ERROR")
+
+
+def has_gpu() -> bool:
+    """Whether TensorFlow computes on a GPU."""
+    import tensorflow as tf
+
+    return bool(tf.config.list_logical_devices("GPU"))

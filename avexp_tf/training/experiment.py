@@ -1,32 +1,38 @@
-"""One training run, from a config to a run directory with the best weights."""
+"""One training run, from a config to a run directory with the best weights.
+
+It can be stopped at any moment, by a signal, an error or a power cut, and the next call
+goes on from its last checkpoint; after SIGTERM and Ctrl-C from the very step.
+"""
 
 from __future__ import annotations
 
-import csv
+import contextlib
 import dataclasses
 import os
 import time
 from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 import tqdm
 
 from avexp_tf import config
 from avexp_tf import errors
-from avexp_tf.data import condition as conditions
+from avexp_tf import files
+from avexp_tf import termination
 from avexp_tf.data import pipeline
-from avexp_tf.models import sweep_predictor
-from avexp_tf.training import optimizer as optimizers
+from avexp_tf.training import checkpoints as checkpoint_lib
+from avexp_tf.training import history as history_lib
+from avexp_tf.training import largest_batch
+from avexp_tf.training import learner as learner_lib
+from avexp_tf.training import progress as progress_lib
 from avexp_tf.training import run_dir as run_dirs
 from avexp_tf.training import scoring
 from avexp_tf.training import strategy as strategies
-from avexp_tf.training import trainer as trainers
 
-# Losses on dev are drawn once, from a seed that no training run uses.
-_DEV_SEED = 2**31 - 2
+_LOSSES = "losses"
 
 
 def train(
@@ -34,6 +40,7 @@ def train(
     run_path: str | os.PathLike[str],
     virtual_cpus: int = 1,
     report: Callable[[str], None] = print,
+    resume: bool = True,
 ) -> dict[str, Any]:
     """Trains a model and keeps the weights that were best on dev.
 
@@ -45,40 +52,39 @@ def train(
       run_path: The run directory.
       virtual_cpus: Replicas where there is no GPU; see `strategy.choose`.
       report: Takes the lines that tell the user something.
+      resume: Go on with what the directory holds; False starts it again.
 
     Returns:
       What `result.json` holds: the best epoch and its dev CCC.
 
     Raises:
-      errors.DataError: if the records can't be used.
-      errors.RunError: if the directory is another run's, or the loss is not finite.
+      errors.DataError: if the records can't be used, or the directory can't be written.
+      errors.RunError: if the directory is another run's, all of its checkpoints are
+        damaged, or the loss is not finite.
+      termination.Terminated: after SIGTERM, when all is saved.
     """
     run_dir = run_dirs.RunDir(run_path)
     train_source = pipeline.Source.open(experiment.data, "train")
     dev_source = pipeline.Source.open(experiment.data, "dev")
     _check_labels(train_source)
-    run_dir.begin(experiment, train_source.manifest)
-    done = run_dir.result()
-    if done:
-        report(f"{run_path}: this run is complete already; nothing to do")
-        return done
-    try:
+    with run_dir.locked():
+        run_dir.check(experiment, train_source.manifest)
+        if not resume:
+            run_dir.forget()
+        done = run_dir.result()
+        if done:
+            report(f"{run_path}: this run is complete already; nothing to do")
+            return done
+        run_dir.begin(experiment, train_source.manifest)
         strategy = strategies.choose(virtual_cpus)
-        result = _Experiment(
-            experiment, run_dir, train_source, dev_source, strategy
-        ).run()
-    except tf.errors.DataLossError:
-        for source in (train_source, dev_source):
-            damage = source.reader.find_damage()
-            if damage:
-                raise errors.DataError(
-                    f"{damage} is damaged: prepare the records again, or go on without "
-                    "it with --on_corrupt=skip"
-                ) from None
-        raise
-    for source in (train_source, dev_source):
-        for name in source.reader.lost.names:
-            report(f"skipped, damaged: {name}")
+        run = _Run(experiment, run_dir, train_source, dev_source, strategy, report)
+        try:
+            result = run.finish()
+        except (tf.errors.ResourceExhaustedError, MemoryError):
+            report("out of memory; looking for the largest batch that fits")
+            if not run.has_begun:
+                run_dir.forget_settings()  # a smaller batch may take the directory
+            raise _does_not_fit(experiment, virtual_cpus, run.learner) from None
     report(
         f"best on dev: epoch {result['best_epoch']}, CCC {result['best_dev_ccc']:.3f}\n"
         f"weights: {run_dir.weights_path}\n"
@@ -94,13 +100,21 @@ def _check_labels(source: pipeline.Source) -> None:
         )
 
 
-@dataclasses.dataclass
-class _Best:
-    epoch: int = 0
-    ccc: float = float("-inf")
+def _does_not_fit(
+    experiment: config.ExperimentConfig, virtual_cpus: int, learner: learner_lib.Learner
+) -> errors.RunError:
+    """Returns the error that says what would fit."""
+    failed = experiment.data.batch_size
+    if tf.config.list_logical_devices("GPU"):
+        fitting = largest_batch.try_here(learner)
+    else:
+        fitting = largest_batch.try_in_processes(experiment, virtual_cpus)
+    fits = largest_batch.search(failed, fitting)
+    rule = f"the largest that does is {fits}" if fits else "no batch does"
+    return errors.RunError(f"--batch_size={failed}: does not fit into memory; {rule}")
 
 
-class _Experiment:
+class _Run:
     """The state of a run while it goes on."""
 
     def __init__(
@@ -110,48 +124,49 @@ class _Experiment:
         train_source: pipeline.Source,
         dev_source: pipeline.Source,
         strategy: tf.distribute.Strategy,
+        report: Callable[[str], None],
     ):
-        settings = experiment.train
-        self._settings = settings
+        self._settings = experiment.train
         self._run_dir = run_dir
         self._source = train_source
-        self._ablation = conditions.parse_ablation(settings.ablation)
-        self._steps = train_source.steps_per_epoch
-        keras.utils.set_random_seed(settings.seed % 2**32)
-        if settings.deterministic:
-            tf.config.experimental.enable_op_determinism()
-        with strategy.scope():
-            self._model = run_dirs.build_model(experiment, train_source.manifest)
-            self._optimizer = optimizers.build(settings, settings.epochs * self._steps)
-        self._trainer = trainers.Trainer(self._model, self._optimizer, strategy)
-        sweep: list[tuple[conditions.Ablation, int]] = [((), 0)]
-        if self._ablation:
-            sweep.append((self._ablation, _DEV_SEED))
-        self._dev_batches = pipeline.evaluation_batches(dev_source, sweep)
-        self._predictor = sweep_predictor.SweepPredictor(self._model)
+        self._dev_source = dev_source
+        self._report = report
+        self.learner = learner_lib.Learner(
+            experiment, train_source, dev_source, strategy
+        )
+        self._checkpoints = checkpoint_lib.Checkpoints(
+            run_dir.checkpoints_path,
+            {
+                "seed": self._settings.seed,
+                "schedule": self.learner.schedule,
+                "steps_per_epoch": self.learner.steps,
+            },
+        )
+        self._progress = progress_lib.Progress()
+        self._losses: list[float] = []  # of the open epoch
+        self._epoch_began = time.monotonic()
+        self._saved, self._saved_at = self._progress, time.monotonic()
+        self._signals = termination.Deferred()
 
-    def run(self) -> dict[str, Any]:
+    @property
+    def has_begun(self) -> bool:
+        """Whether there is a step that would be lost without its settings."""
+        return self._progress.step > 0
+
+    def finish(self) -> dict[str, Any]:
+        """Takes the steps that are left, and returns the result."""
         settings = self._settings
-        best = _Best()
-        writer = tf.summary.create_file_writer(str(self._run_dir.tensorboard_path))
-        with open(self._run_dir.history_path, "w", newline="") as file:
-            history: Any = None
-            for epoch in range(settings.epochs):
-                row = self._epoch(epoch)
-                if row["dev_ccc"] > best.ccc:
-                    best = _Best(epoch + 1, row["dev_ccc"])
-                    self._run_dir.save_weights(self._model)
-                if history is None:
-                    history = csv.DictWriter(file, row)
-                    history.writeheader()
-                history.writerow(row)
-                file.flush()
-                with writer.as_default(step=self._trainer.step):
-                    for name, value in row.items():
-                        tf.summary.scalar(name, value)
-                if settings.patience and epoch + 1 - best.epoch >= settings.patience:
+        self._restore()
+        history = history_lib.History(self._run_dir, self._progress.rows)
+        with contextlib.closing(history), self._signals:
+            while self._progress.epoch < settings.epochs:
+                if self._progress.out_of_patience(settings.patience):
                     break
-        if not best.epoch:
+                self._epoch()
+                history.add(self._progress.rows)
+        self._report_lost()
+        best = self._progress.best
+        if best is None:
             raise errors.RunError(
                 f"{self._run_dir.path}: dev CCC was never a number: has dev valid "
                 "labels?"
@@ -159,46 +174,179 @@ class _Experiment:
         result = {
             "name": settings.name,
             "best_epoch": best.epoch,
-            "best_dev_ccc": best.ccc,
-            "epochs": epoch + 1,
-            "steps": self._trainer.step,
+            "best_dev_ccc": best.dev_ccc,
+            "epochs": self._progress.epoch,
+            "steps": self._progress.step,
+            "weights_sha256": best.weights_sha256,
         }
         self._run_dir.finish(result)
         return result
 
-    def _epoch(self, epoch: int) -> dict[str, float]:
-        settings = self._settings
-        began = time.monotonic()
-        batches = pipeline.training_batches(
-            self._source, self._ablation, settings.seed, epoch
+    def _epoch(self) -> None:
+        """Trains what is left of the open epoch, and closes it."""
+        settings, progress = self._settings, self._progress
+        self._epoch_began = time.monotonic() - progress.epoch_secs
+        title = f"{settings.name} {progress.epoch + 1}/{settings.epochs}"
+        try:
+            with tqdm.tqdm(
+                total=self.learner.steps,
+                initial=progress.epoch_step,
+                desc=title,
+                unit="step",
+            ) as bar:
+                if progress.epoch_step < self.learner.steps:
+                    self._train(bar)
+                row = self._row(self._dev_ccc())
+                bar.set_postfix(
+                    loss=f"{row['loss']:.3f}", dev_ccc=f"{row['dev_ccc']:.3f}"
+                )
+        except errors.DataError:
+            # The records can't be read any more; no step is lost by that.
+            self._save_if_new()
+            self._report(f"saved at step {self._progress.step}")
+            raise
+        self._close_epoch(row)
+
+    def _train(self, bar: tqdm.tqdm) -> None:
+        batches = self.learner.train_batches(
+            self._progress.epoch, self._progress.epoch_step
         )
-        losses = []
-        title = f"{settings.name} {epoch + 1}/{settings.epochs}"
-        with tqdm.tqdm(total=self._steps, desc=title, unit="step") as bar:
-            for loss in self._trainer.losses(batches):
-                losses.append(loss)
-                bar.update()
-                bar.set_postfix(loss=f"{np.mean(losses[-50:]):.3f}", refresh=False)
-            dev = scoring.pooled_ccc(self._dev_batches, self._predictor.predict)
-            row = {
-                "epoch": epoch + 1,
-                "step": self._trainer.step,
-                "loss": float(np.mean(losses)),
-                "learning_rate": float(self._optimizer.learning_rate),
-                "dev_ccc": float(np.nanmean(dev)),
-            }
-            row |= {
-                f"dev_{target}": float(dev[0, column])
-                for column, target in enumerate(config.TARGETS)
-            }
-            row |= self._crossmodal_scalars()
-            row["seconds"] = time.monotonic() - began
-            bar.set_postfix(loss=f"{row['loss']:.3f}", dev_ccc=f"{row['dev_ccc']:.3f}")
+        for loss in self.learner.trainer.losses(batches, self._source.reading):
+            self._losses.append(loss)
+            self._progress = dataclasses.replace(
+                self._progress,
+                step=self._progress.step + 1,
+                epoch_step=self._progress.epoch_step + 1,
+            )
+            bar.update()
+            bar.set_postfix(loss=f"{np.mean(self._losses[-50:]):.3f}", refresh=False)
+            self._between_steps()
+        if not self._losses:
+            raise errors.DataError(
+                f"{self._source.data.records}: all records of train are damaged"
+            )
+
+    def _dev_ccc(self) -> np.ndarray:
+        """Returns the CCC of each condition and target on dev, [K, 2]."""
+
+        def batches() -> Iterator[Any]:
+            for batch in self._dev_source.reading(self.learner.dev_batches):
+                yield batch
+                self._between_steps()
+
+        return scoring.pooled_ccc(batches(), self.learner.predictor.predict)
+
+    def _row(self, dev: np.ndarray) -> progress_lib.Row:
+        row: progress_lib.Row = {
+            "epoch": self._progress.epoch + 1,
+            "step": self._progress.step,
+            "loss": float(np.mean(self._losses)),
+            "learning_rate": float(self.learner.optimizer.learning_rate),
+            "dev_ccc": float(np.nanmean(dev)),
+        }
+        row |= {
+            f"dev_{target}": float(dev[0, column])
+            for column, target in enumerate(config.TARGETS)
+        }
+        row |= self.learner.crossmodal_scalars()
+        row["seconds"] = time.monotonic() - self._epoch_began
         return row
 
-    def _crossmodal_scalars(self) -> dict[str, float]:
-        fusion = self._model.get_layer("fusion")
-        if "crossmodal" not in {layer.name for layer in fusion.layers}:
-            return {}
-        layer = fusion.get_layer("crossmodal")
-        return {"alpha": float(layer.alpha), "beta": float(layer.beta)}
+    def _close_epoch(self, row: progress_lib.Row) -> None:
+        progress = self._progress
+        epoch, best = progress.epoch + 1, progress.best
+        if best is None or row["dev_ccc"] > best.dev_ccc:
+            if row["dev_ccc"] == row["dev_ccc"]:  # is a number
+                digest = self._run_dir.save_weights(self.learner.model)
+                number = self._checkpoints.next_number
+                best = progress_lib.Best(epoch, row["dev_ccc"], number, digest)
+        self._progress = dataclasses.replace(
+            progress,
+            epoch=epoch,
+            epoch_step=0,
+            epoch_secs=0.0,
+            best=best,
+            rows=(*progress.rows, row),
+        )
+        self._losses = []
+        self._save()
+
+    def _between_steps(self) -> None:
+        """Saves when it is time to, or when the process is told to end."""
+        if self._signals.asked:
+            self._save_if_new()
+            self._report(f"saved at step {self._progress.step}")
+            self._signals.raise_if_asked()
+        n_steps = self._progress.step - self._saved.step
+        n_secs = time.monotonic() - self._saved_at
+        settings = self._settings
+        if n_steps and (
+            (settings.checkpoint_steps and n_steps >= settings.checkpoint_steps)
+            or (settings.checkpoint_secs and n_secs >= settings.checkpoint_secs)
+        ):
+            self._save()
+
+    def _save_if_new(self) -> None:
+        if self._progress.step != self._saved.step:
+            self._save()
+
+    def _save(self) -> None:
+        lost = {**dict.fromkeys(self._progress.lost)}
+        for source in (self._source, self._dev_source):
+            lost |= dict.fromkeys(source.reader.lost.names)
+        progress = dataclasses.replace(self._progress, lost=tuple(lost))
+        if progress.epoch_step:
+            secs = time.monotonic() - self._epoch_began
+            progress = dataclasses.replace(progress, epoch_secs=secs)
+        losses = np.asarray(self._losses, np.float64)
+        self._checkpoints.save(
+            progress, self.learner.variables.arrays() | {_LOSSES: losses}
+        )
+        self._progress = self._saved = progress
+        self._saved_at = time.monotonic()
+
+    def _restore(self) -> None:
+        """Goes back to the newest checkpoint that is whole, if there is any."""
+        numbers = self._checkpoints.numbers
+        shapes = self.learner.variables.shapes() | {_LOSSES: (None,)}
+        for number in reversed(numbers):
+            try:
+                progress, arrays = self._checkpoints.load(number, shapes)
+                progress = self._with_best_weights(progress, shapes)
+            except errors.DataError as error:
+                self._report(f"{error}; going back to the checkpoint before")
+                continue
+            self.learner.variables.assign(arrays)
+            self._losses = arrays[_LOSSES].tolist()
+            self._progress = self._saved = progress
+            self._checkpoints.remove_after(number)
+            self._report(
+                f"{self._run_dir.path}: goes on after step {progress.step} of "
+                f"{self._settings.epochs * self.learner.steps}"
+            )
+            return
+        if numbers:
+            raise errors.RunError(
+                f"{self._run_dir.path}: all of its checkpoints are damaged; give "
+                "--noresume to start again"
+            )
+        self._checkpoints.remove_after(0)
+
+    def _with_best_weights(
+        self, progress: progress_lib.Progress, shapes: dict[str, Any]
+    ) -> progress_lib.Progress:
+        """Makes `best.weights.h5` what it was at a checkpoint."""
+        best, path = progress.best, self._run_dir.weights_path
+        if best is None:
+            return progress
+        if path.exists() and files.sha256(path) == best.weights_sha256:
+            return progress
+        _, arrays = self._checkpoints.load(best.checkpoint, shapes)
+        self.learner.variables.assign(arrays)
+        digest = self._run_dir.save_weights(self.learner.model)
+        best = dataclasses.replace(best, weights_sha256=digest)
+        return dataclasses.replace(progress, best=best)
+
+    def _report_lost(self) -> None:
+        for name in self._progress.lost:
+            self._report(f"skipped, damaged: {name}")

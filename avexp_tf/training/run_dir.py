@@ -5,20 +5,24 @@ environment.json   versions, devices, git revision, command line
 manifest.json      of the records it was trained on: dims, statistics, splits
 history.csv        one line per epoch
 best.weights.h5    weights of the epoch that was best on dev
+checkpoints/       what it takes to go on with an unfinished run
 result.json        what was best; written last
 tensorboard/       the same curves for TensorBoard
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
 import pathlib
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from importlib import metadata
 from typing import Any
 
@@ -31,6 +35,11 @@ from avexp_tf.data import manifest as manifests
 from avexp_tf.models import crossmodal_transformer
 
 _PACKAGES = ("avexp-tf", "tensorflow", "keras", "numpy")
+# A training that was told to end saves first.
+_LOCK_SECS = 10.0
+# Settings that may change between a run's start and its end: those that change nothing
+# in what it gives, and what a damaged record does, since its message names that way on.
+_FREE = ("checkpoint_secs", "checkpoint_steps", "on_corrupt")
 
 
 class RunDir:
@@ -61,29 +70,73 @@ class RunDir:
         """TensorBoard's event files."""
         return self.path / "tensorboard"
 
+    @property
+    def checkpoints_path(self) -> pathlib.Path:
+        """What it takes to go on with an unfinished run."""
+        return self.path / "checkpoints"
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Makes the directory and keeps other trainings out of it.
+
+        Raises:
+          errors.DataError: if it can't be made, or another training is running in it.
+        """
+        files.make_folder(self.path)
+        with files.only_one(self.path / ".lock", _LOCK_SECS):
+            files.remove_temporaries(self.path)
+            yield
+
     def begin(
         self, experiment: config.ExperimentConfig, manifest: manifests.Manifest
     ) -> None:
-        """Makes the directory, or checks that it belongs to the same experiment.
+        """Checks that the directory belongs to the same experiment; describes it.
 
         Raises:
           errors.DataError: if it can't be written.
-          errors.RunError: if it holds a run with other settings.
+          errors.RunError: if it holds a run with other settings, or of other records.
         """
         files.make_folder(self.path)
-        values = config.to_dict(experiment)
-        config_path = self.path / "config.json"
-        if config_path.exists():
-            found = config.to_dict(self.config())
-            difference = _first_difference(found, values)
-            if difference:
-                raise errors.RunError(
-                    f"{self.path}: holds a run with other settings ({difference}); "
-                    "choose another --run_dir"
-                )
+        self.check(experiment, manifest)
         self._write_json("environment.json", _environment())
         manifest.save(self.path)
-        self._write_json("config.json", values)
+        self._write_json(config.FILE_NAME, config.to_dict(experiment))
+
+    def check(
+        self, experiment: config.ExperimentConfig, manifest: manifests.Manifest
+    ) -> None:
+        """Checks that what the directory holds, if anything, is this run.
+
+        Raises:
+          errors.RunError: if it has other settings, or other records.
+        """
+        self.check_settings(experiment)
+        known = [
+            (self.path / name).exists()
+            for name in (config.FILE_NAME, manifests.FILE_NAME)
+        ]
+        if all(known) and self.manifest() != manifest:
+            raise errors.RunError(
+                f"{self.path}: holds a run on other records: those of "
+                f"{experiment.data.records} were changed since; choose another "
+                "--run_dir"
+            )
+
+    def check_settings(self, experiment: config.ExperimentConfig) -> None:
+        """Checks that what the directory holds, if anything, is this experiment's.
+
+        Raises:
+          errors.RunError: naming the first setting that differs.
+        """
+        if not (self.path / config.FILE_NAME).exists():
+            return
+        found = config.to_dict(self.config())
+        difference = _first_difference(found, config.to_dict(experiment))
+        if difference:
+            raise errors.RunError(
+                f"{self.path}: holds a run with other settings ({difference}); "
+                "choose another --run_dir"
+            )
 
     def config(self) -> config.ExperimentConfig:
         """Reads the experiment's settings.
@@ -91,22 +144,77 @@ class RunDir:
         Raises:
           errors.ConfigError: if the file is missing or broken.
         """
-        return config.load(config.ExperimentConfig, self.path / "config.json")
+        return config.load(config.ExperimentConfig, self.path / config.FILE_NAME)
 
     def manifest(self) -> manifests.Manifest:
         """Reads the manifest of the records that the run was trained on."""
         return manifests.Manifest.load(self.path)
 
-    def save_weights(self, model: keras.Model) -> None:
-        """Replaces the best weights, in one step."""
-        with tempfile.TemporaryDirectory(dir=self.path) as folder:
-            aside = pathlib.Path(folder) / self.weights_path.name
-            model.save_weights(aside)
-            with files.replacing(self.weights_path) as file:
-                file.write(aside.read_bytes())
+    def save_weights(self, model: keras.Model) -> str:
+        """Replaces the best weights, in one step.
 
-    def load_model(self) -> keras.Model:
+        Returns:
+          The SHA-256 of the file.
+
+        Raises:
+          errors.DataError: if it can't be written.
+        """
+        try:
+            with tempfile.TemporaryDirectory(
+                dir=self.path, prefix=files.TEMPORARY
+            ) as folder:
+                aside = pathlib.Path(folder) / self.weights_path.name
+                model.save_weights(aside)
+                with open(aside, "rb+") as file:
+                    os.fsync(file.fileno())
+                digest = files.sha256(aside)
+                os.replace(aside, self.weights_path)
+        except OSError as error:
+            reason = error.strerror or str(error).split("\n")[0]
+            raise errors.DataError(
+                f"{self.weights_path}: can't be written: {reason}"
+            ) from error
+        return digest
+
+    def weights_sha256(self) -> str:
+        """Returns the SHA-256 of the best weights.
+
+        Raises:
+          errors.RunError: if there are none.
+        """
+        if not self.weights_path.exists():
+            raise errors.RunError(
+                f"{self.weights_path}: no such file: this run has not finished an epoch"
+            )
+        return files.sha256(self.weights_path)
+
+    def forget(self) -> None:
+        """Removes what a run did, so that it can start again.
+
+        Raises:
+          errors.DataError: if it can't be removed.
+        """
+        try:
+            for name in ("result.json", self.weights_path.name, "history.csv"):
+                (self.path / name).unlink(missing_ok=True)
+            for folder in (self.checkpoints_path, self.tensorboard_path):
+                if folder.exists():
+                    shutil.rmtree(folder)
+        except OSError as error:
+            raise errors.DataError(
+                f"{error.filename}: can't be removed: {error.strerror}"
+            ) from None
+
+    def forget_settings(self) -> None:
+        """Lets the next run in this directory have other settings."""
+        (self.path / config.FILE_NAME).unlink(missing_ok=True)
+
+    def load_model(self, precision: str = "") -> keras.Model:
         """Builds the model and loads its best weights.
+
+        Args:
+          precision: A Keras dtype policy; empty takes that of the training. Weights
+            are float32 under every one.
 
         Raises:
           errors.RunError: if there are none, or they are of another model.
@@ -116,6 +224,9 @@ class RunDir:
                 f"{self.weights_path}: no such file: this run has not finished an epoch"
             )
         experiment = self.config()
+        if precision:
+            train = dataclasses.replace(experiment.train, precision=precision)
+            experiment = dataclasses.replace(experiment, train=train)
         model = build_model(experiment, self.manifest())
         try:
             model.load_weights(self.weights_path)
@@ -138,7 +249,7 @@ class RunDir:
             return None
         try:
             return json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise errors.RunError(f"{path}: is not JSON: {error}") from None
 
     def _write_json(self, name: str, values: Any) -> None:
@@ -185,6 +296,8 @@ def check_same_inputs(
 def _first_difference(found: Any, wanted: Any, name: str = "") -> str:
     if isinstance(found, dict):
         for key, value in found.items():
+            if key in _FREE:
+                continue
             difference = _first_difference(value, wanted[key], key)
             if difference:
                 return difference

@@ -26,6 +26,7 @@ class SegmentPredictions:
       first_tick: Its first tick in the recording.
       timestamps: float64 [n], seconds.
       labels: float32 [n, 2], NaN where invalid.
+      present: bool [n, 2]: whether there really was a face, and sound.
       predicted: One float array [K, n, 2] per predictor.
     """
 
@@ -33,6 +34,7 @@ class SegmentPredictions:
     first_tick: int
     timestamps: np.ndarray
     labels: np.ndarray
+    present: np.ndarray
     predicted: list[np.ndarray]
 
 
@@ -73,6 +75,7 @@ class _Open:
         self._first_tick = int(batch["first_tick"][row])
         self._timestamps = np.zeros(n_ticks)
         self._labels = np.full((n_ticks, len(config.TARGETS)), np.nan, np.float32)
+        self._present = np.zeros((n_ticks, len(config.MODALITIES)), bool)
         self._count = np.zeros(n_ticks)
         self._sums: list[np.ndarray] = []
 
@@ -93,6 +96,8 @@ class _Open:
         self._count[at] += 1
         self._labels[at] = batch["labels"][row, :n]
         self._timestamps[at] = batch["timestamps"][row, :n]
+        for column, name in enumerate(config.MODALITIES):
+            self._present[at, column] = batch[f"{name}_present"][row, :n]
 
     def close(self) -> SegmentPredictions:
         count = np.maximum(self._count, 1)[:, None]
@@ -101,6 +106,7 @@ class _Open:
             self._first_tick,
             self._timestamps,
             self._labels,
+            self._present,
             [total / count for total in self._sums],
         )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import tensorflow as tf
 
 
@@ -19,5 +21,12 @@ def choose(virtual_cpus: int = 1) -> tf.distribute.Strategy:
     if not devices:
         devices = tf.config.list_logical_devices("CPU")[:virtual_cpus]
     if len(devices) > 1:
-        return tf.distribute.MirroredStrategy([device.name for device in devices])
+        return _mirrored(tuple(device.name for device in devices))
     return tf.distribute.get_strategy()
+
+
+@functools.cache
+def _mirrored(names: tuple[str, ...]) -> tf.distribute.Strategy:
+    # One per process: the collectives of a second one on the same devices would take
+    # the keys of the first one's, which stand for tensors of other shapes.
+    return tf.distribute.MirroredStrategy(list(names))

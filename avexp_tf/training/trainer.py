@@ -7,7 +7,10 @@ keras-team/keras#20585), and its speed is steady.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Iterator
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -48,11 +51,16 @@ class Trainer:
         """Steps done so far."""
         return int(self._optimizer.iterations.numpy())
 
-    def losses(self, batches: tf.data.Dataset) -> Iterator[float]:
+    def losses(
+        self,
+        batches: tf.data.Dataset,
+        reading: Callable[[Iterable[Any]], Iterator[Any]] = iter,
+    ) -> Iterator[float]:
         """Trains on each global batch and yields its loss, 1 - mean CCC.
 
         Args:
           batches: Of `pipeline.training_batches`.
+          reading: How to go through them; see `pipeline.Source.reading`.
 
         Raises:
           errors.RunError: naming the step, if the loss is not finite.
@@ -63,12 +71,13 @@ class Trainer:
                 lambda inputs, labels: _fill_up(inputs, labels, n_replicas)
             )
             batches = self._strategy.experimental_distribute_dataset(batches)
-        for batch in batches:
+        for batch in reading(batches):
             loss = float(self._compiled_step(batch))
             if loss != loss or abs(loss) == float("inf"):
                 raise errors.RunError(
-                    f"step {self.step}: the loss is {loss}: lower --learning_rate or "
-                    "set --clip_norm"
+                    f"step {self.step}: the loss is {loss}: lower --learning_rate, set "
+                    "--clip_norm, or see whether avexp-verify finds features that are "
+                    "no numbers"
                 )
             yield loss
 

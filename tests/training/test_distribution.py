@@ -1,7 +1,5 @@
 """Two replicas step as one: uneven batches, masked replicas, clipping, whole runs."""
 
-import functools
-
 import keras
 import numpy as np
 import pytest
@@ -11,6 +9,7 @@ from avexp_tf import config
 from avexp_tf import objectives
 from avexp_tf.models import crossmodal_transformer
 from avexp_tf.training import optimizer
+from avexp_tf.training import strategy as strategies
 from avexp_tf.training import trainer
 
 DIMS = crossmodal_transformer.InputDims(video=6, audio=4, context_ticks=5)
@@ -41,11 +40,8 @@ def batch_of(n_clips, seed=0, masked_from=None):
     return inputs, labels
 
 
-@functools.cache
 def two_replicas():
-    # One for all tests: the collectives of a second strategy on the same devices would
-    # take the keys of the first one's, which stand for tensors of other shapes.
-    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    return strategies.choose(virtual_cpus=2)
 
 
 def train(strategy, batches, max_norm=0.0, sgd=False):

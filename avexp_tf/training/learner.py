@@ -1,0 +1,94 @@
+"""What a run learns with: model, optimizer, steps, and the batches that they take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from avexp_tf import config
+from avexp_tf.data import condition as conditions
+from avexp_tf.data import pipeline
+from avexp_tf.models import sweep_predictor
+from avexp_tf.training import optimizer as optimizers
+from avexp_tf.training import run_dir as run_dirs
+from avexp_tf.training import trainer as trainers
+from avexp_tf.training import variables as variables_lib
+
+# Losses on dev are drawn once, from a seed that no training run uses.
+_DEV_SEED = 2**31 - 2
+
+
+class Learner:
+    """Everything of a run that follows from its settings alone.
+
+    Args:
+      experiment: All settings.
+      train_source: The train split.
+      dev_source: The split that models are chosen on.
+      strategy: Where the replicas run.
+
+    Attributes:
+      model: With its first weights.
+      optimizer: Of the model.
+      trainer: Takes steps.
+      predictor: Predicts batches of dev.
+      variables: Of model and optimizer.
+      dev_batches: All of dev, without loss and under the training's own loss.
+      steps: Steps of an epoch.
+    """
+
+    def __init__(
+        self,
+        experiment: config.ExperimentConfig,
+        train_source: pipeline.Source,
+        dev_source: pipeline.Source,
+        strategy: tf.distribute.Strategy,
+    ):
+        settings = experiment.train
+        self._seed = settings.seed
+        self._curriculum_epochs = settings.curriculum_epochs
+        self._source = train_source
+        self._ablation = conditions.parse_ablation(settings.ablation)
+        self.steps = train_source.steps_per_epoch
+        keras.utils.set_random_seed(settings.seed % 2**32)
+        if settings.deterministic:
+            tf.config.experimental.enable_op_determinism()
+        with strategy.scope():
+            self.model = run_dirs.build_model(experiment, train_source.manifest)
+            self.optimizer = optimizers.build(settings, settings.epochs * self.steps)
+        self.trainer = trainers.Trainer(self.model, self.optimizer, strategy)
+        self.variables = variables_lib.Variables(self.model, self.optimizer, strategy)
+        sweep: list[tuple[conditions.Ablation, int]] = [((), 0)]
+        if self._ablation:
+            sweep.append((self._ablation, _DEV_SEED))
+        self.dev_batches = pipeline.evaluation_batches(dev_source, sweep)
+        self.predictor = sweep_predictor.SweepPredictor(self.model)
+
+    @property
+    def schedule(self) -> dict[str, Any]:
+        """The schedule of the learning rate, as JSON values."""
+        return self.optimizer.get_config()["learning_rate"]["config"]
+
+    def train_batches(self, epoch: int, first_step: int = 0) -> tf.data.Dataset:
+        """Returns the batches of an epoch.
+
+        Args:
+          epoch: Counted from 0.
+          first_step: Steps of it to skip.
+        """
+        ablation = self._ablation
+        if epoch < self._curriculum_epochs:
+            ablation = conditions.scaled(ablation, epoch / self._curriculum_epochs)
+        return pipeline.training_batches(
+            self._source, ablation, self._seed, epoch, first_step
+        )
+
+    def crossmodal_scalars(self) -> dict[str, float]:
+        """Returns alpha and beta; nothing for a model of one branch."""
+        fusion = self.model.get_layer("fusion")
+        if "crossmodal" not in {layer.name for layer in fusion.layers}:
+            return {}
+        layer = fusion.get_layer("crossmodal")
+        return {"alpha": float(layer.alpha), "beta": float(layer.beta)}
