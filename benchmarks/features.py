@@ -21,15 +21,20 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from collections.abc import Iterator
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
 from absl import flags
 
 from avexp_tf import cli
+from avexp_tf import config
 from avexp_tf import errors
 from avexp_tf import flags as avexp_flags
+from avexp_tf import recording
+from avexp_tf.data import parts
 from avexp_tf.features import crop as crop_lib
 from avexp_tf.features import detection
 from avexp_tf.features import lld_stream
@@ -48,6 +53,7 @@ _MATRIX = 4096
 _PRODUCTS = 3
 _SOUND_SECS = 20.0
 _MOST_FRAMES = 90
+_RECORD_TICKS = 3000
 _PEAK = "matrix product"
 
 # A stage does some work and returns how much: frames, seconds of sound, or operations.
@@ -118,6 +124,7 @@ def stages(media: str, batch: int) -> dict[str, Stage]:
     found[f"{_PEAK} float32"] = _product("float32")
     found[f"{_PEAK} bfloat16"] = _product("bfloat16")
     found["IS13 descriptors"] = lambda: _descriptors(samples)
+    found["write records"] = _writing()
     return found
 
 
@@ -183,6 +190,46 @@ def _descriptors(samples: np.ndarray) -> float:
     with lld_stream.LldStream() as stream:
         n_rows = len(stream.feed(samples)) + len(stream.finish())
     return n_rows / lld_stream.ROWS_PER_SEC
+
+
+class _Made:
+    """A corpus of one recording whose features are there already."""
+
+    name = "made"
+    video = recording.FeatureSet("vggface_fc6", "made", vggface.DIM)
+    audio = recording.FeatureSet("IS13_lld", "made", lld_stream.N_COLUMNS)
+    config: dict[str, Any] = {}
+    info = recording.RecordingInfo("made", "made", "made")
+
+    def __init__(self) -> None:
+        rng = np.random.default_rng(0)
+        there = np.ones(_RECORD_TICKS, bool)
+        self._block = recording.Block(
+            timestamps=np.arange(_RECORD_TICKS) / _FRAMES_PER_SEC,
+            video=rng.normal(size=(_RECORD_TICKS, vggface.DIM)).astype(np.float32),
+            audio=rng.normal(size=(_RECORD_TICKS, self.audio.dim)).astype(np.float32),
+            labels=np.zeros((_RECORD_TICKS, len(config.TARGETS)), np.float32),
+            label_valid=np.ones((_RECORD_TICKS, len(config.TARGETS)), bool),
+            video_present=there,
+            audio_present=there,
+        )
+
+    def recordings(self) -> Sequence[recording.RecordingInfo]:
+        return [self.info]
+
+    def read(self, recording_id: str) -> Iterator[recording.Block]:
+        yield self._block
+
+
+def _writing() -> Stage:
+    corpus = _Made()
+
+    def run() -> float:
+        with tempfile.TemporaryDirectory() as folder:
+            parts.write(corpus, corpus.info, config.RecordsConfig(), folder)
+        return _RECORD_TICKS
+
+    return run
 
 
 def measure(found: dict[str, Stage], n_rounds: int) -> dict[str, float]:

@@ -2,6 +2,8 @@
 
     avexp-prepare --corpus=synthetic --out=runs/my/records
     avexp-prepare --corpus=table --tables=features --mapping=mapping.json --out=records
+    avexp-prepare --corpus=affwild2 ... --out=/shared/records \
+        --runner=SparkRunner --beam_flags='--spark_master_url=spark://host:7077'
 
 A run that was stopped goes on where it was when the same command is given again. The
 folder is complete when it holds manifest.json.
@@ -24,30 +26,30 @@ def define_flags() -> None:
     """Defines the flags of this command."""
     avexp_flags.define(config.RecordsConfig)
     registry.define_flags()
-    if "corpus" in flags.FLAGS:
-        return
-    module = avexp_flags.MODULE
-    names = ", ".join(registry.NAMES)
-    flags.DEFINE_string(
-        "corpus", None, f"What to read. One of: {names}.", module_name=module
-    )
-    flags.DEFINE_string("out", None, "Folder for the records.", module_name=module)
-    flags.DEFINE_integer(
-        "workers",
-        1,
-        "Processes that read recordings; each takes about 1 GB of memory.",
-        module_name=module,
-    )
-    flags.DEFINE_boolean(
-        "overwrite", False, "Replace finished records in --out.", module_name=module
-    )
-    flags.DEFINE_string(
-        "statistics_from",
-        "",
-        "Take the audio statistics of this records folder: for recordings that a model "
-        "is only evaluated on.",
-        module_name=module,
-    )
+    for name, default, text in (
+        ("corpus", "", f"What to read. One of: {', '.join(registry.NAMES)}."),
+        ("out", "", "Folder for the records."),
+        (
+            "workers",
+            1,
+            "Processes that read recordings; each takes about 1 GB of memory.",
+        ),
+        (
+            "runner",
+            "",
+            "Work on many machines: a runner of Apache Beam, such as SparkRunner, "
+            "FlinkRunner, DataflowRunner or DirectRunner; see tfrecords/README.md.",
+        ),
+        ("beam_flags", "", "Flags of that runner, in quotes, as Beam documents them."),
+        ("overwrite", False, "Replace finished records in --out."),
+        (
+            "statistics_from",
+            "",
+            "Take the audio statistics of this records folder: for recordings that a "
+            "model is only evaluated on.",
+        ),
+    ):
+        avexp_flags.define_one(name, default, text)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -61,6 +63,12 @@ def main(argv: Sequence[str]) -> int:
             raise errors.ConfigError(f"--{name} must be given; see --help")
     if values.workers < 1:
         raise errors.ConfigError(f"--workers={values.workers}: must be at least 1")
+    if values.runner and values.workers > 1:
+        raise errors.ConfigError(
+            f"--workers={values.workers}: can't go with --runner, which has its own"
+        )
+    if values.beam_flags and not values.runner:
+        raise errors.ConfigError("--beam_flags: needs --runner")
     records = avexp_flags.parsed(config.RecordsConfig)
     corpus = registry.from_flags(values.corpus)
     manifest = prepare.prepare(
@@ -70,6 +78,8 @@ def main(argv: Sequence[str]) -> int:
         n_workers=values.workers,
         overwrite=values.overwrite,
         statistics_from=values.statistics_from,
+        runner=values.runner,
+        beam_flags=values.beam_flags,
     )
     for name, split in manifest.splits.items():
         print(

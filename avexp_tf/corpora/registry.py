@@ -1,9 +1,11 @@
-"""Corpora by name. Each is a module with `define_flags()` and `from_flags()`."""
+"""Corpora by name: modules with `define_flags(values)` and `from_flags(values)`."""
 
 from __future__ import annotations
 
 import importlib
 from typing import Any
+
+from absl import flags
 
 from avexp_tf import errors
 from avexp_tf import recording
@@ -19,17 +21,20 @@ _MODULES = {
 NAMES = tuple(_MODULES)
 
 
-def define_flags() -> None:
+def define_flags(flag_values: flags.FlagValues = flags.FLAGS) -> None:
     """Defines the flags of all corpora."""
     for name in NAMES:
-        _module(name).define_flags()
+        _module(name).define_flags(flag_values)
 
 
-def from_flags(name: str) -> recording.Corpus:
+def from_flags(
+    name: str, flag_values: flags.FlagValues = flags.FLAGS
+) -> recording.Corpus:
     """Returns the corpus that the flags describe.
 
     Args:
       name: One of `NAMES`.
+      flag_values: Where they were defined.
 
     Raises:
       errors.ConfigError: if there is no such corpus, or a flag of it is missing.
@@ -37,7 +42,7 @@ def from_flags(name: str) -> recording.Corpus:
     """
     if name not in _MODULES:
         raise errors.ConfigError(f"--corpus={name}: must be one of {', '.join(NAMES)}")
-    return _module(name).from_flags()
+    return _module(name).from_flags(flag_values)
 
 
 def _module(name: str) -> Any:

@@ -15,11 +15,13 @@ import math
 
 from avexp_tf import errors
 
+FACE_ZERO = "face_zero"  # the one that needs records with a background
 MODALITIES = ("video", "audio", "both", "each")
 _PATTERNS = (
     "clip_zero",
     "frame_zero",
     "frame_repeat",
+    FACE_ZERO,
     "subclip_zero",
     "gilbert_elliott",
 )
@@ -44,6 +46,10 @@ class Condition:
     concealment: str = ""
 
     def __post_init__(self) -> None:
+        if self.pattern == FACE_ZERO and self.modality != "video":
+            raise errors.ConfigError(
+                f"{FACE_ZERO}: modality {self.modality!r} must be video"
+            )
         if self.modality != "none":
             check(self.pattern, self.p, self.mean_burst, self.concealment)
 
@@ -178,6 +184,23 @@ def parse_ablation(texts: tuple[str, ...]) -> Ablation:
         for text in texts
         if text.strip()
     )
+
+
+def scaled(ablation: Ablation, share: float) -> Ablation:
+    """Returns an ablation whose losses are rarer: every p times a share in [0, 1]."""
+    return tuple(
+        tuple(_scaled(condition, share) for condition in mixture)
+        for mixture in ablation
+    )
+
+
+def _scaled(condition: Condition, share: float) -> Condition:
+    if condition == NONE or share == 1:
+        return condition
+    p = condition.p * share
+    if condition.mean_burst:
+        p = min(p, condition.mean_burst / (condition.mean_burst + 1))
+    return dataclasses.replace(condition, p=p)
 
 
 def _number(text: str, name: str, word: str) -> float:

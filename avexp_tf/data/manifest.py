@@ -103,14 +103,18 @@ class Manifest:
         Raises:
           errors.DataError: if it can't be written.
         """
+        with files.replacing(pathlib.Path(records_dir) / FILE_NAME) as file:
+            file.write(self.dumps())
+
+    def dumps(self) -> bytes:
+        """Returns what `manifest.json` holds."""
         values = self.settings() | {
             "background": self.has_background,
             "audio_statistics": self.audio_statistics.to_json(),
             "splits": {name: split.to_json() for name, split in self.splits.items()},
         }
         sealed = values | {_SEAL: typed_json.digest(values)}
-        with files.replacing(pathlib.Path(records_dir) / FILE_NAME) as file:
-            file.write(typed_json.dumps(sealed).encode())
+        return typed_json.dumps(sealed).encode()
 
     @classmethod
     def load(cls, records_dir: str | os.PathLike[str]) -> Manifest:
@@ -129,12 +133,17 @@ class Manifest:
         """
         path = pathlib.Path(records_dir) / FILE_NAME
         try:
-            return _from_json(typed_json.load(path))
+            return cls.from_json(typed_json.load(path))
         except FileNotFoundError:
             raise errors.DataError(
                 f"{path}: no such file; avexp-prepare writes it when all records are "
                 "complete"
             ) from None
+
+    @classmethod
+    def from_json(cls, values: typed_json.Reader) -> Manifest:
+        """Checks what a manifest's file holds; raises as `load` does."""
+        return _from_json(values)
 
 
 def settings(corpus: recording.Corpus, records: config.RecordsConfig) -> dict[str, Any]:

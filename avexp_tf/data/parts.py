@@ -72,9 +72,14 @@ def paths(parts_dir: str | os.PathLike[str], recording_id: str) -> tuple[str, st
     Returns:
       The two paths. No folder holds more than some hundred of 100,000 parts.
     """
-    digest = hashlib.sha256(recording_id.encode()).hexdigest()[:32]
+    digest = digest_of(recording_id)
     stem = os.path.join(parts_dir, digest[:2], digest)
     return f"{stem}.tfrecord", f"{stem}.json"
+
+
+def digest_of(recording_id: str) -> str:
+    """Returns the name of a recording's files: any id is one, whatever is in it."""
+    return hashlib.sha256(recording_id.encode()).hexdigest()[:32]
 
 
 def write(
@@ -130,6 +135,18 @@ def load(
     if part is None:
         raise errors.DataError(f"{path}: is not complete; run the same command again")
     return part
+
+
+def is_done(
+    corpus: recording.Corpus,
+    info: recording.RecordingInfo,
+    records: config.RecordsConfig,
+    parts_dir: str | os.PathLike[str],
+) -> bool:
+    """Returns whether `write` finished with the same arguments."""
+    path, sidecar = paths(parts_dir, info.recording_id)
+    key = _key(corpus, info, records)
+    return _load(path, sidecar, key, corpus.audio.dim) is not None
 
 
 def _key(
@@ -233,6 +250,6 @@ def _load(path: str, sidecar: str, key: str, audio_dim: int) -> Part | None:
             audio=statistics.Statistics.from_json(reader.child("audio"), audio_dim),
         )
         whole = os.path.getsize(path) == sum(part.record_bytes)
-    except (OSError, ValueError, errors.DataError):
+    except (OSError, ValueError, RecursionError, errors.DataError):
         return None  # never finished, or damaged since: it is written again
     return part if whole else None

@@ -1,6 +1,7 @@
 """Loss patterns: factories that return a function drawing a source map.
 
-A source map is int32 [T]: the frame that the receiver shows at each tick, -1 for none.
+A source map is int32 [T]: the frame that the receiver shows at each tick, -1 for none,
+and from T on the background of a frame: T + t is that of the frame at tick t.
 Features are never touched. Every draw is stateless, keyed on a seed and on the absolute
 tick, so the losses are the same on any number of workers, and the frames that are lost
 at p are lost at every higher p too.
@@ -94,6 +95,20 @@ def repeats_where(lost: tf.Tensor) -> tf.Tensor:
     return tf.gather(candidates, tf.cumsum(tf.cast(~lost, tf.int32)))
 
 
+def faces_lost_where(lost: tf.Tensor) -> tf.Tensor:
+    """Returns the source map that shows a lost tick's background.
+
+    Args:
+      lost: bool [T].
+
+    Returns:
+      int32 [T], in 0 .. 2 T - 1.
+    """
+    n_ticks = tf.shape(lost)[0]
+    ticks = tf.range(n_ticks)
+    return tf.where(lost, n_ticks + ticks, ticks)
+
+
 _CONCEAL = {"zero": zeros_where, "repeat": repeats_where}
 
 
@@ -153,6 +168,26 @@ def frame_repeat(p: float) -> Draw:
 
     def draw(key: tf.Tensor, first_tick: tf.Tensor, n_ticks: tf.Tensor) -> tf.Tensor:
         return repeats_where(tick_uniforms(key, first_tick, n_ticks) < p)
+
+    return draw
+
+
+def face_zero(p: float) -> Draw:
+    """Loses each face with probability p and keeps the scene that it was in.
+
+    Args:
+      p: Probability in [0, 1].
+
+    Returns:
+      The draw, for records with a background.
+
+    Raises:
+      errors.ConfigError: if p is out of range.
+    """
+    condition.check("face_zero", p)
+
+    def draw(key: tf.Tensor, first_tick: tf.Tensor, n_ticks: tf.Tensor) -> tf.Tensor:
+        return faces_lost_where(tick_uniforms(key, first_tick, n_ticks) < p)
 
     return draw
 
@@ -233,6 +268,7 @@ PATTERNS: dict[str, tuple[Callable[..., Draw], tuple[str, ...]]] = {
     "clip_zero": (clip_zero, ("p",)),
     "frame_zero": (frame_zero, ("p",)),
     "frame_repeat": (frame_repeat, ("p",)),
+    "face_zero": (face_zero, ("p",)),
     "subclip_zero": (subclip_zero, ("p",)),
     "gilbert_elliott": (gilbert_elliott, ("p", "mean_burst", "concealment")),
 }

@@ -8,7 +8,10 @@ step exactly.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
+from collections.abc import Iterator
 from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -24,6 +27,8 @@ from avexp_tf.data import simulator as simulators
 # Salts that keep apart what one key draws for a recording.
 _STARTS_SALT = 11
 _LOSSES_SALT = 12
+
+_PARALLEL_READS = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,18 +57,59 @@ class Source:
         if not data.records:
             raise errors.ConfigError("--records: must name a folder of records")
         manifest = manifests.Manifest.load(data.records)
+        if split not in manifest.splits:
+            raise errors.DataError(
+                f"{data.records}: no recording is in the split {split!r}; there is "
+                f"{', '.join(manifest.splits)}"
+            )
         reader = record_reader.RecordReader(
             manifest, data.records, split, data.on_corrupt
         )
         return cls(manifest, reader, split, data)
 
+    def reading(self, batches: Iterable[Any]) -> Iterator[Any]:
+        """Goes through batches of this source and explains what can't be read.
+
+        Args:
+          batches: A data set over this source, distributed or not.
+
+        Yields:
+          Each batch.
+
+        Raises:
+          errors.DataError: naming the shard, and the record and its byte if that is
+            damaged.
+        """
+        iterator = iter(batches)
+        while True:
+            try:
+                batch = next(iterator)
+            except StopIteration:
+                return
+            except tf.errors.ResourceExhaustedError:
+                raise  # for want of memory, which is no fault of the records
+            except (tf.errors.OpError, UnicodeDecodeError) as error:
+                # The latter where TensorFlow's message quotes a record that is no text.
+                raise self._explained(error) from error
+            yield batch
+
+    def _explained(self, error: Exception) -> errors.DataError:
+        changed = self.reader.find_change()
+        if changed:
+            return errors.DataError(changed)
+        damage = self.reader.find_damage()
+        if damage:
+            return errors.DataError(
+                f"{damage}; prepare the records again, or go on without it with "
+                "--on_corrupt=skip"
+            )
+        reason = str(error).split("\n")[0]
+        return errors.DataError(f"{self.data.records}: can't be read: {reason}")
+
     @property
     def clips_per_epoch(self) -> int:
         """Training clips in one pass over the split."""
-        return sum(
-            clips.clips_per_segment(n_ticks, self.data.clip_ticks)
-            for n_ticks in self.manifest.split(self.split).segment_ticks
-        )
+        return sum(_clips_of_segments(self))
 
     @property
     def steps_per_epoch(self) -> int:
@@ -92,32 +138,30 @@ def training_batches(
     """
     data = source.data
     parallel = tf.data.AUTOTUNE
-    prepare = clips.cutter(source.manifest, data.clip_ticks)
+    _check_background(source, [ablation])
+    cut_at = clips.cutter(source.manifest, data.clip_ticks)
     simulate = simulators.simulator(ablation)
 
-    def cut(serialized: tf.Tensor) -> tf.data.Dataset:
+    def cut(serialized: tf.Tensor) -> clips.Tensors:
         record = schema.parse(serialized, source.manifest.layout)
         key = _segment_key(record, seed, epoch, _STARTS_SALT)
         n_ticks = tf.cast(record[schema.N_TICKS], tf.int32)
-        starts = clips.training_starts(n_ticks, data.clip_ticks, key)
-        cut_at = prepare(record)
-        return tf.data.Dataset.from_tensor_slices(starts).map(cut_at)
+        return cut_at(record, clips.training_starts(n_ticks, data.clip_ticks, key))
 
-    def lose(clip: clips.Tensors) -> clips.Tensors:
-        return _with_sources(clip, simulate, seed, epoch)
+    def lose(clip: clips.Tensors) -> tuple[clips.Tensors, clips.Tensors]:
+        clip = _with_sources(clip, simulate, seed, epoch)
+        return clips.training_example(clips.with_float_video(clip))
 
-    order = tf.data.Dataset.range(source.reader.n_records).shuffle(
-        source.reader.n_records, seed=_order_seed(seed, epoch)
+    n_records = source.reader.n_records
+    order_seed = _order_seed(seed, epoch)
+    order = tf.data.Dataset.range(n_records).shuffle(
+        n_records, order_seed, reshuffle_each_iteration=False
     )
-    # Clips of `mix_records` records alternate, so that no batch is of one recording.
-    examples = order.interleave(
-        lambda index: _intact(source.reader.read(index)).flat_map(cut),
-        cycle_length=data.mix_records,
-        num_parallel_calls=parallel,
-        deterministic=True,
-    )
+    examples = _read(source, order).map(cut, parallel, deterministic=True).unbatch()
+    # Clips of `mix_records` records wait to be mixed, so that no batch is of one.
+    waiting = data.mix_records * max(_clips_of_segments(source))
+    examples = examples.shuffle(waiting, order_seed, reshuffle_each_iteration=False)
     examples = examples.map(lose, parallel, deterministic=True)
-    examples = examples.map(clips.training_example, parallel, deterministic=True)
     return examples.batch(data.batch_size).skip(first_step).prefetch(parallel)
 
 
@@ -139,38 +183,66 @@ def evaluation_batches(
     """
     data = source.data
     parallel = tf.data.AUTOTUNE
-    prepare = clips.cutter(source.manifest, data.clip_ticks)
+    _check_background(source, [ablation for ablation, _ in sweep])
+    cut_at = clips.cutter(source.manifest, data.clip_ticks)
     draws = [(simulators.simulator(ablation), seed) for ablation, seed in sweep]
 
-    def cut(serialized: tf.Tensor) -> tf.data.Dataset:
+    def cut(serialized: tf.Tensor) -> clips.Tensors:
         record = schema.parse(serialized, source.manifest.layout)
         n_ticks = tf.cast(record[schema.N_TICKS], tf.int32)
-        starts = clips.evaluation_starts(n_ticks, data.clip_ticks, data.eval_stride)
-        cut_at = prepare(record)
-        return tf.data.Dataset.from_tensor_slices(starts).map(cut_at)
+        return cut_at(
+            record,
+            clips.evaluation_starts(n_ticks, data.clip_ticks, data.clip_stride),
+        )
 
     def lose(clip: clips.Tensors) -> clips.Tensors:
         each = [_with_sources(clip, simulate, seed, 0) for simulate, seed in draws]
         names = ("video_source", "audio_source")
-        return clip | {name: tf.stack([one[name] for one in each]) for name in names}
+        maps = {name: tf.stack([one[name] for one in each]) for name in names}
+        return clips.with_float_video(clip) | maps
 
     n_records = source.reader.n_records
     if max_recordings:
         entries = source.manifest.split(source.split).recordings[:max_recordings]
         n_records = sum(len(entry.segments) for entry in entries)
-    examples = tf.data.Dataset.range(n_records).interleave(
-        lambda index: _intact(source.reader.read(index)).flat_map(cut),
-        cycle_length=1,
-        num_parallel_calls=1,
-        deterministic=True,
-    )
+    order = tf.data.Dataset.range(n_records)
+    examples = _read(source, order).map(cut, parallel, deterministic=True).unbatch()
     examples = examples.map(lose, parallel, deterministic=True)
     return examples.batch(data.batch_size).prefetch(parallel)
 
 
-def _intact(records: tf.data.Dataset) -> tf.data.Dataset:
-    """Drops the empty strings that stand for damaged records."""
+def _check_background(source: Source, ablations: Sequence[conditions.Ablation]) -> None:
+    """Raises ConfigError if a loss shows a background that the records lack."""
+    if source.manifest.has_background:
+        return
+    for ablation in ablations:
+        for mixture in ablation:
+            for condition in mixture:
+                if condition.pattern == conditions.FACE_ZERO:
+                    raise errors.ConfigError(
+                        f"condition {str(condition)!r}: the records in "
+                        f"{source.data.records} have no background: prepare them with "
+                        "--background"
+                    )
+
+
+def _read(source: Source, order: tf.data.Dataset) -> tf.data.Dataset:
+    """Serialized records in the given order, several being read at a time."""
+    records = order.interleave(
+        source.reader.read,
+        cycle_length=_PARALLEL_READS,
+        num_parallel_calls=_PARALLEL_READS,
+        deterministic=True,
+    )
+    # Empty strings stand for damaged records.
     return records.filter(lambda record: tf.strings.length(record) > 0)
+
+
+def _clips_of_segments(source: Source) -> list[int]:
+    return [
+        clips.clips_per_segment(n_ticks, source.data.clip_ticks)
+        for n_ticks in source.manifest.split(source.split).segment_ticks
+    ]
 
 
 def _with_sources(
@@ -183,8 +255,11 @@ def _with_sources(
     key = tf.random.experimental.stateless_fold_in(key, _LOSSES_SALT)
     n_ticks = tf.shape(clip["valid"])[0]
     sources = simulate(key, clip["first_tick"], n_ticks)
+    backgrounds = {"video": clip.get("background_present"), "audio": None}
     composed = {
-        f"{name}_source": simulators.compose_gaps(drawn, clip[f"{name}_present"])
+        f"{name}_source": simulators.compose_gaps(
+            drawn, clip[f"{name}_present"], backgrounds[name]
+        )
         for name, drawn in zip(config.MODALITIES, sources, strict=True)
     }
     return clip | composed

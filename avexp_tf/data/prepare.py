@@ -8,6 +8,7 @@ at any point is finished by the same call, and gives the same bytes.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import os
 import pathlib
@@ -27,6 +28,9 @@ from avexp_tf.data import splits
 from avexp_tf.data import workers
 
 PARTS = ".parts"
+
+# fn(corpus, infos, records, parts_dir)
+_PartWriter = Callable[..., None]
 
 # Protocol buffers end at 2 GiB, and a record is in memory several times.
 _LARGEST_RECORD = 500_000_000
@@ -80,6 +84,8 @@ def prepare(
     n_workers: int = 1,
     overwrite: bool = False,
     statistics_from: str = "",
+    runner: str = "",
+    beam_flags: str = "",
     report: Callable[[str], None] = print,
 ) -> manifest_lib.Manifest:
     """Writes the records of a corpus, or finishes what an earlier call began.
@@ -92,6 +98,8 @@ def prepare(
       overwrite: Replace finished records.
       statistics_from: Another records folder whose audio statistics to take; empty
         computes them from the train split.
+      runner: Of Apache Beam, to work on many machines; empty works on this one.
+      beam_flags: Of Beam, as on its own command line.
       report: Takes the lines that tell the user something.
 
     Returns:
@@ -99,8 +107,11 @@ def prepare(
 
     Raises:
       errors.DataError: if the input breaks a rule, or the folder can't be written to.
-      errors.ConfigError: if the folder holds records of other settings.
+      errors.ConfigError: if the folder holds records of other settings, or Beam
+        doesn't know the runner.
+      errors.MissingExtraError: if there is a runner, and no Beam.
     """
+    write_parts = _part_writer(n_workers, runner, beam_flags)
     _check_record_size(corpus, records)
     infos = list(corpus.recordings())
     names = splits.assign(infos, records)
@@ -116,7 +127,7 @@ def prepare(
         if manifest:
             report(f"{out}: these records are complete already; nothing to do")
         else:
-            manifest = _write(job, n_workers)
+            manifest = _write(job, write_parts)
         _remove_leftovers(out, manifest)
     return manifest
 
@@ -211,10 +222,20 @@ def _difference(there: Any, asked: Any, where: str) -> str:
     )
 
 
-def _write(job: _Job, n_workers: int) -> manifest_lib.Manifest:
+def _part_writer(n_workers: int, runner: str, beam_flags: str) -> _PartWriter:
+    if not runner:
+        return functools.partial(workers.write_parts, n_workers=n_workers)
+    from avexp_tf.data import beam_parts
+
+    return functools.partial(
+        beam_parts.write_parts, runner=runner, beam_flags=beam_flags
+    )
+
+
+def _write(job: _Job, write_parts: _PartWriter) -> manifest_lib.Manifest:
     parts_dir = str(job.out / PARTS)
     try:
-        workers.write_parts(job.corpus, job.infos, job.records, parts_dir, n_workers)
+        write_parts(job.corpus, job.infos, job.records, parts_dir)
     finally:
         _remove_temporaries(job.out)  # of workers that were stopped
     # From here on, what an older manifest says of the shards is no longer true.

@@ -1,17 +1,23 @@
 """Reads records one by one, at their own offsets.
 
 Any order costs the same, so training shuffles all records of a split without a buffer;
-and one damaged record ends neither its file nor, with `on_corrupt=skip`, the run.
+and one damaged record ends neither its file nor, with `on_corrupt=skip`, the run. What
+comes out is what was written: its checksums are right, and it is the recording and the
+segment that the manifest says.
 """
 
 from __future__ import annotations
+
+import threading
 
 import numpy as np
 import tensorflow as tf
 
 from avexp_tf import errors
-from avexp_tf.data import contents
+from avexp_tf.data import example
+from avexp_tf.data import framing
 from avexp_tf.data import manifest as manifests
+from avexp_tf.data import schema
 
 _LARGEST_BUFFER = 16 << 20
 
@@ -20,16 +26,24 @@ class LostRecords:
     """Names the records that were skipped, each once.
 
     Attributes:
-      names: `shard, record, byte` of each, in the order in which they were met.
+      names: `shard: record at byte: reason` of each, in the order in which they were
+        met.
     """
 
     def __init__(self) -> None:
-        self.names: list[str] = []
+        self._names: dict[str, None] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the records that were skipped."""
+        with self._lock:
+            return list(self._names)
 
     def add(self, name: str) -> None:
         """Adds a record unless it is known already."""
-        if name not in self.names:
-            self.names.append(name)
+        with self._lock:
+            self._names[name] = None
 
 
 class RecordReader:
@@ -59,15 +73,25 @@ class RecordReader:
     ):
         self.lost = LostRecords()
         self._skip = on_corrupt == "skip"
-        shards = manifest.split(split).shards
+        self._layout = manifest.layout
+        self._shards = manifest.split(split).shards
         self._paths = manifest.shard_paths(records_dir, split)
-        if not self._skip:
-            _check_shards(shards, self._paths)
-        sizes = [np.asarray(shard.record_bytes, np.int64) for shard in shards]
-        self._shard_of = np.repeat(np.arange(len(shards)), [len(s) for s in sizes])
+        sizes = [np.asarray(shard.record_bytes, np.int64) for shard in self._shards]
+        self._shard_of = np.repeat(np.arange(len(sizes)), [len(s) for s in sizes])
         self._offsets = np.concatenate([np.cumsum(s) - s for s in sizes])
         self._sizes = np.concatenate(sizes)
         self.n_records = len(self._sizes)
+        entries = manifest.split(split).recordings
+        self._recording_ids = [
+            entry.recording_id for entry in entries for _ in entry.segments
+        ]
+        self._segments = np.concatenate(
+            [np.arange(len(entry.segments)) for entry in entries]
+        )
+        problems = [self._shard_problem(shard) for shard in range(len(self._paths))]
+        self._incomplete = {shard for shard, text in enumerate(problems) if text}
+        if self._incomplete and not self._skip:
+            raise errors.DataError(next(filter(None, problems)))
 
     def read(self, index: tf.Tensor) -> tf.data.Dataset:
         """Returns a data set of one serialized record, inside a tf.data pipeline.
@@ -78,14 +102,26 @@ class RecordReader:
         Returns:
           One string; with `skip`, an empty one stands for a damaged record.
         """
+        if not self._skip:
+            return self._record(index)
+        # As a map over one element: that errs once, where a file that can't be opened
+        # errs each time it is asked again, and `ignore_errors` would ask for ever.
+        one = tf.data.Dataset.from_tensors(index)
+        records = one.map(lambda i: self._record(i).get_single_element())
+        again = one.map(self._read_again)
+        return records.ignore_errors(log_warning=False).concatenate(again).take(1)
+
+    def _record(self, index: tf.Tensor) -> tf.data.Dataset:
+        """The one record; iterating over it is an error if it is damaged."""
         path = tf.gather(tf.constant(self._paths), tf.gather(self._shard_of, index))
         records = _record_dataset(
             path, tf.gather(self._offsets, index), tf.gather(self._sizes, index)
         )
-        if not self._skip:
-            return records
-        damaged = tf.data.Dataset.from_tensors(index).map(self._note_lost)
-        return records.ignore_errors(log_warning=False).concatenate(damaged).take(1)
+        recording_id = tf.gather(tf.constant(self._recording_ids), index)
+        segment = tf.gather(self._segments, index)
+        records = records.map(lambda data: _checked(data, recording_id, segment))
+        # A file that ends before the record is an error too, not an empty data set.
+        return records.apply(tf.data.experimental.assert_cardinality(1))
 
     def name_of(self, index: int) -> str:
         """Returns where a record lies: shard, record in the shard, and byte."""
@@ -96,23 +132,72 @@ class RecordReader:
             f"{int(self._offsets[index])}"
         )
 
-    def find_damage(self) -> str | None:
-        """Reads every record and returns where the first damaged one lies."""
-        for index in range(self.n_records):
-            try:
-                for _ in self.read(tf.constant(index, tf.int64)):
-                    pass
-            except tf.errors.OpError:
-                return self.name_of(index)
+    def find_change(self) -> str | None:
+        """Returns what is wrong first with a file that was whole at the start."""
+        for shard in range(len(self._paths)):
+            problem = self._shard_problem(shard)
+            if problem and shard not in self._incomplete:
+                return problem
         return None
 
-    def _note_lost(self, index: tf.Tensor) -> tf.Tensor:
-        def note(value: np.ndarray) -> bytes:
-            self.lost.add(self.name_of(int(value)))
+    def find_damage(self) -> str | None:
+        """Reads every record and returns what is wrong with the first damaged one."""
+        for index in range(self.n_records):
+            try:
+                self.load(index)
+            except errors.DataError as error:
+                return str(error)
+        return None
+
+    def load(self, index: int) -> bytes:
+        """Returns a serialized record, read without tf.data.
+
+        Raises:
+          errors.DataError: naming shard, record and byte, if it is damaged.
+          tf.errors.OpError: if its file can't be read.
+        """
+        path = self._paths[self._shard_of[index]]
+        with tf.io.gfile.GFile(path, "rb") as file:
+            file.seek(int(self._offsets[index]))
+            framed = file.read(int(self._sizes[index]))
+        try:
+            data = framing.unframe(framed)
+            segment = example.decode(data, self._layout)
+            found = (segment.recording_id, segment.segment_index)
+            if found != (self._recording_ids[index], self._segments[index]):
+                raise errors.DataError(f"is segment {found[1]} of {found[0]!r}")
+        except errors.DataError as error:
+            raise errors.DataError(f"{self.name_of(index)}: {error}") from None
+        return data
+
+    def _read_again(self, index: tf.Tensor) -> tf.Tensor:
+        """Tells a damaged record from a file that can't be read at the moment."""
+
+        def load(value: np.ndarray) -> bytes:
+            place = int(value)
+            try:
+                return self.load(place)
+            except errors.DataError as error:
+                self.lost.add(str(error))
+            except tf.errors.OpError:
+                if int(self._shard_of[place]) not in self._incomplete:
+                    raise  # tomorrow it may be there again, whole
+                self.lost.add(f"{self.name_of(place)}: there is no such file")
             return b""
 
-        text = tf.numpy_function(note, [index], tf.string)
+        text = tf.numpy_function(load, [index], tf.string)
         return tf.ensure_shape(text, [])
+
+    def _shard_problem(self, shard: int) -> str:
+        """Says what is wrong with a file's size; empty if nothing is."""
+        path, n_bytes = self._paths[shard], self._shards[shard].n_bytes
+        try:
+            size = tf.io.gfile.stat(path).length
+        except tf.errors.OpError:
+            return f"{path}: no such file, but the manifest lists it"
+        if size != n_bytes:
+            return f"{path}: has {size} bytes, the manifest says {n_bytes}"
+        return ""
 
 
 def _record_dataset(
@@ -130,15 +215,17 @@ def _record_dataset(
     return tf.data.experimental.from_variant(variant, spec).take(1)
 
 
-def _check_shards(shards: tuple[contents.Shard, ...], paths: list[str]) -> None:
-    for shard, path in zip(shards, paths, strict=True):
-        try:
-            size = tf.io.gfile.stat(path).length
-        except tf.errors.OpError:
-            raise errors.DataError(
-                f"{path}: no such file, but the manifest lists it"
-            ) from None
-        if size != shard.n_bytes:
-            raise errors.DataError(
-                f"{path}: has {size} bytes, the manifest says {shard.n_bytes}"
-            )
+def _checked(data: tf.Tensor, recording_id: tf.Tensor, segment: tf.Tensor) -> tf.Tensor:
+    """Returns a record; raises InvalidArgumentError if it is another one."""
+    found = tf.io.parse_single_example(
+        data,
+        {
+            schema.RECORDING_ID: tf.io.FixedLenFeature([], tf.string),
+            schema.SEGMENT_INDEX: tf.io.FixedLenFeature([], tf.int64),
+        },
+    )
+    same = tf.equal(found[schema.RECORDING_ID], recording_id) & tf.equal(
+        found[schema.SEGMENT_INDEX], tf.cast(segment, tf.int64)
+    )
+    with tf.control_dependencies([tf.debugging.Assert(same, ["another record"])]):
+        return tf.identity(data)

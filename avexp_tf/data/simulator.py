@@ -55,23 +55,34 @@ def compose(first: tf.Tensor, then: tf.Tensor) -> tf.Tensor:
       then: int32 [T], which of these the second stage shows.
 
     Returns:
-      int32 [T].
+      int32 [T]; -1 where either shows nothing, the background where either does.
     """
-    shown = tf.gather(first, tf.maximum(then, 0))
+    n_ticks = tf.shape(first)[0]
+    shown = tf.gather(first, tf.maximum(then, 0) % n_ticks)
+    face_lost = (then >= n_ticks) & (shown >= 0) & (shown < n_ticks)
+    shown = tf.where(face_lost, shown + n_ticks, shown)
     return tf.where(then < 0, -1, shown)
 
 
-def compose_gaps(source: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
+def compose_gaps(
+    source: tf.Tensor, present: tf.Tensor, background_present: tf.Tensor | None = None
+) -> tf.Tensor:
     """Puts real gaps into a source map: a frame that shows nothing is shown as none.
 
     Args:
       source: int32 [T], simulated.
       present: bool [T], whether the frame at each tick was really there.
+      background_present: bool [T], whether there is a background to fall back on; None
+        where the records have none.
 
     Returns:
       int32 [T].
     """
-    return compose(patterns.zeros_where(~present), source)
+    gaps = patterns.zeros_where(~present)
+    if background_present is not None:
+        fallback = patterns.faces_lost_where(~present)
+        gaps = tf.where(background_present, fallback, gaps)
+    return compose(gaps, source)
 
 
 def simulator(

@@ -44,7 +44,7 @@ class CropFolder:
         }
         self.last = max(self._files, default=0)
 
-    def find(self, frame: frame_lib.Frame) -> faces.Sighting:
+    def find(self, frame: frame_lib.Picture) -> faces.Sighting:
         """Returns the crop of a frame.
 
         Raises:

@@ -33,7 +33,7 @@ class Sighting:
 class FaceSource(Protocol):
     """Where the faces of one recording come from; frames are shown to it in order."""
 
-    def find(self, frame: frame_lib.Frame) -> Sighting:
+    def find(self, frame: frame_lib.Picture) -> Sighting:
         """Returns what a frame shows of the face."""
         ...
 
@@ -62,7 +62,7 @@ class DetectedFaces:
         self._box: np.ndarray | None = None
         self._score = 0.0
 
-    def find(self, frame: frame_lib.Frame) -> Sighting:
+    def find(self, frame: frame_lib.Picture) -> Sighting:
         """Returns what a frame shows of the face."""
         image = frame.image_bgr()
         if self._n_seen % self._config.face_every == 0:

@@ -105,6 +105,16 @@ class LldStream:
             self._fail()
         return self._ready()
 
+    def wait(self, secs: float) -> np.ndarray:
+        """Waits for the next row, at most so long; returns the rows that are ready."""
+        try:
+            first = self._rows.get(timeout=secs)
+        except queue.Empty:
+            if self._process.poll() is not None:
+                self._fail()
+            return self._ready()
+        return np.concatenate([first, self._ready()])
+
     def finish(self) -> np.ndarray:
         """Ends the sound.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from collections.abc import Iterator
 from typing import Any
@@ -10,14 +9,10 @@ from typing import Any
 import numpy as np
 
 from avexp_tf.features import lld_stream
+from avexp_tf.features import sound_ticks
 from avexp_tf.media import audio_reader
 
-_RATE_HZ = lld_stream.SAMPLE_RATE_HZ
-_GAP_PIECE = 10 * _RATE_HZ
-# The window of 59 of the 65 descriptors: what a row hears after its own time.
-_AHEAD = round(0.020 * _RATE_HZ)
-# Keeps a row or a sample at its own time when that time was reached by a division.
-_ROUNDING = 1e-6
+_GAP_PIECE = 10 * lld_stream.SAMPLE_RATE_HZ
 
 
 class SoundTrack:
@@ -50,16 +45,7 @@ class SoundTrack:
         self._stream: lld_stream.LldStream | None = None
         self._exhausted = False
         self._started = False
-        # Of the tick that is being collected.
-        self._sum = np.zeros(lld_stream.N_COLUMNS)
-        self._count = 0
-        self._heard = False
-        self._newest: np.ndarray | None = None
-        # What was taken and lies after the last tick.
-        self._rows = np.zeros((0, lld_stream.N_COLUMNS), np.float32)
-        self._first_row = 0
-        self._sounding = np.zeros(0, bool)
-        self._first_sample = 0
+        self._ticks = sound_ticks.SoundTicks()
 
     def __enter__(self) -> SoundTrack:
         return self
@@ -70,9 +56,9 @@ class SoundTrack:
 
     def lasts_beyond(self, secs: float) -> bool:
         """Returns whether the track has a sample at or after a time."""
-        while self._end_secs() <= secs and not self._exhausted:
+        while self._ticks.end_secs <= secs and not self._exhausted:
             self._pull()
-        return self._end_secs() > secs
+        return self._ticks.end_secs > secs
 
     def advance(self, secs: float) -> tuple[np.ndarray, bool]:
         """Goes on to the next tick.
@@ -90,46 +76,15 @@ class SoundTrack:
         """
         if not self._started and secs > self._first_interval_secs:
             self._collect_until(secs - self._first_interval_secs)
+            self._ticks.skip()
         self._started = True
-        self._sum[:] = 0
-        self._count, self._heard = 0, False
         self._collect_until(secs)
-        mean = np.full(lld_stream.N_COLUMNS, np.nan)
-        if self._count:
-            mean = self._sum / self._count
-        elif self._newest is not None:
-            mean = self._newest.astype(np.float64)
-        present = self._heard and bool(np.all(np.isfinite(mean)))
-        return (mean if present else np.zeros_like(mean)).astype(np.float32), present
-
-    def _end_secs(self) -> float:
-        return (self._first_sample + len(self._sounding)) / _RATE_HZ
+        return self._ticks.take()
 
     def _collect_until(self, secs: float) -> None:
-        """Moves the rows and samples up to a time from the track into the tick."""
-        n_rows = math.floor(secs * lld_stream.ROWS_PER_SEC + _ROUNDING) + 1
-        n_samples = math.floor(secs * _RATE_HZ + _ROUNDING) + 1
-        while True:
-            self._collect(n_rows, n_samples)
-            # A row is there only after the samples that it hears.
-            if self._exhausted or self._first_row >= n_rows:
-                return
+        # A row is there only after the samples that it hears.
+        while not self._ticks.collect(secs) and not self._exhausted:
             self._pull()
-
-    def _collect(self, n_rows: int, n_samples: int) -> None:
-        taken = self._rows[: max(n_rows - self._first_row, 0)]
-        if len(taken):
-            finite = taken[np.isfinite(taken).all(axis=1)]
-            self._sum += finite.sum(axis=0, dtype=np.float64)
-            self._count += len(finite)
-            self._newest = taken[-1].copy()
-            self._rows = self._rows[len(taken) :]
-            self._first_row += len(taken)
-        n_heard = max(n_samples + _AHEAD - self._first_sample, 0)
-        self._heard |= bool(self._sounding[:n_heard].any())
-        n_done = min(max(n_samples - self._first_sample, 0), len(self._sounding))
-        self._sounding = self._sounding[n_done:]
-        self._first_sample += n_done
 
     def _pull(self) -> None:
         """Takes the next piece of sound, and the rows that openSMILE has ready."""
@@ -137,16 +92,12 @@ class SoundTrack:
         if samples is None:
             self._exhausted = True
             if self._stream is not None:
-                self._append(self._stream.finish())
+                self._ticks.add_rows(self._stream.finish())
             return
         if self._stream is None:
             self._stream = lld_stream.LldStream()
-        self._sounding = np.concatenate([self._sounding, samples != 0])
-        self._append(self._stream.feed(samples))
-
-    def _append(self, rows: np.ndarray) -> None:
-        if len(rows):
-            self._rows = np.concatenate([self._rows, rows])
+        self._ticks.add_samples(samples)
+        self._ticks.add_rows(self._stream.feed(samples))
 
 
 def _pieces(blocks: Iterable[audio_reader.AudioBlock]) -> Iterator[np.ndarray]:

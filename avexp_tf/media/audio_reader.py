@@ -1,4 +1,4 @@
-"""The sound of a media file: mono, 16 kHz, on the same clock as its pictures."""
+"""The sound of a media file, on the same clock as its pictures: mono, 16 kHz."""
 
 from __future__ import annotations
 
@@ -28,8 +28,9 @@ class AudioBlock:
     """Consecutive samples.
 
     Attributes:
-      start: Where the first one stands: sample i is heard at i / 16000 s.
-      samples: float32 [n], nominally in [-1, 1]; the mean of all channels.
+      start: Where the first one stands: sample i is heard at i / rate seconds.
+      samples: Nominally in [-1, 1], float32 [n]: the mean of all channels; or
+        [channels, n], where a layout was asked for.
     """
 
     start: int
@@ -45,14 +46,24 @@ class AudioReader:
 
     Args:
       path: A media file.
+      rate_hz: Samples per second to give.
+      layout: `stereo` or another of FFmpeg's layouts to keep channels apart; empty
+        gives their mean.
 
     Attributes:
       n_damaged: Packets that could not be decoded, so far.
       broke_off: The file ended before its container said so.
     """
 
-    def __init__(self, path: str | os.PathLike[str]):
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        rate_hz: int = SAMPLE_RATE_HZ,
+        layout: str = "",
+    ):
         self._path = pathlib.Path(path)
+        self._rate_hz = rate_hz
+        self._layout = layout
         self.n_damaged = 0
         self.broke_off = False
 
@@ -67,7 +78,12 @@ class AudioReader:
             stream = container.stream(opened, "audio")
             if stream is None:
                 return
-            line = _SampleLine(str(self._path), container.origin_secs(opened))
+            line = _SampleLine(
+                str(self._path),
+                container.origin_secs(opened),
+                self._rate_hz,
+                self._layout,
+            )
             for decoded in self._decoded(opened, stream):
                 yield from line.placed(decoded)
                 self.n_damaged += line.take_damaged()
@@ -78,6 +94,10 @@ class AudioReader:
         while True:
             try:
                 packet = next(packets, None)
+            except IndexError:
+                # PyAV at the end of a file in which streams appeared late: it flushes
+                # them after ours, and does not know them.
+                packet = None
             except (av.FFmpegError, OSError, ValueError):
                 self.broke_off = True
                 packet = None
@@ -90,14 +110,16 @@ class AudioReader:
 
 
 class _SampleLine:
-    """Puts decoded frames of any rate and layout on one line of 16 kHz samples.
+    """Puts decoded frames of any rate and layout on one line of samples.
 
     A run is a stretch whose samples are counted from one stamp; where a later stamp
     disagrees with the count, the next run starts.
     """
 
-    def __init__(self, name: str, origin_secs: float):
+    def __init__(self, name: str, origin_secs: float, rate_hz: int, layout: str):
         self._name = name
+        self._rate_hz = rate_hz
+        self._layout = layout
         self._origin_secs = origin_secs
         self._resampler: Any = None
         self._shape: Any = None  # rate, layout and format that the resampler takes
@@ -121,8 +143,10 @@ class _SampleLine:
         secs = self._secs(decoded, expected_secs)
         if shape != self._shape or abs(secs - expected_secs) > TOLERANCE_SECS:
             yield from self.flushed()
+            # Packed, in one plane: of planar sound with 8 channels and more, which a
+            # damaged header can claim, PyAV reads planes that there are not.
             self._resampler = av.AudioResampler(
-                format="fltp", layout=decoded.layout, rate=SAMPLE_RATE_HZ
+                format="flt", layout=self._layout or decoded.layout, rate=self._rate_hz
             )
             self._shape = shape
             self._run_secs = secs
@@ -166,14 +190,18 @@ class _SampleLine:
             self._resampler = self._shape = None
             return
         for one in resampled:
-            # [channels, n] -> [n]. FFmpeg's own mix to mono lets two full channels
-            # add up to 1.41; a mean stays in range and loses no channel.
-            samples = one.to_ndarray().mean(axis=0, dtype=np.float32)
+            n_channels = len(one.layout.channels)
+            samples = one.to_ndarray().reshape(-1, n_channels).T  # [channels, n]
+            if not self._layout:
+                # -> [n]. FFmpeg's own mix to mono lets two full channels add up to
+                # 1.41; a mean stays in range and loses no channel.
+                samples = samples.mean(axis=0, dtype=np.float32)
             samples = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
-            start = round(self._run_secs * SAMPLE_RATE_HZ) + self._n_out
-            self._n_out += len(samples)
+            n_samples = samples.shape[-1]
+            start = round(self._run_secs * self._rate_hz) + self._n_out
+            self._n_out += n_samples
             # What a step back would write a second time, or before second 0.
-            n_known = min(max(self._end - start, 0), len(samples))
-            if n_known < len(samples):
-                self._end = start + len(samples)
-                yield AudioBlock(start + n_known, samples[n_known:])
+            n_known = min(max(self._end - start, 0), n_samples)
+            if n_known < n_samples:
+                self._end = start + n_samples
+                yield AudioBlock(start + n_known, samples[..., n_known:])

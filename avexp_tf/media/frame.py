@@ -4,12 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 from typing import Any
+from typing import Protocol
 
 import av
 import numpy as np
 
 # Before 17, PyAV has no other way; since then it starts threads for every picture.
 _ONE_THREAD = {"threads": 1} if int(av.__version__.split(".")[0]) >= 17 else {}
+
+
+class Picture(Protocol):
+    """What a face is looked for in: a frame of a file or of a camera."""
+
+    @property
+    def index(self) -> int:
+        """Position in the video, from 0."""
+        ...
+
+    def image_bgr(self) -> np.ndarray:
+        """Returns the upright picture, uint8 [height, width, 3]."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)

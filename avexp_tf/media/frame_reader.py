@@ -87,6 +87,10 @@ class FrameReader:
         while True:
             try:
                 packet = next(packets, None)
+            except IndexError:
+                # PyAV at the end of a file in which streams appeared late: it flushes
+                # them after ours, and does not know them.
+                packet = None
             except (av.FFmpegError, OSError, ValueError):
                 # What the decoder still holds is whole; the file has no more.
                 self.broke_off = True

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import fractions
+import itertools
 import os
 import pathlib
 from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Mapping
 from typing import Any
 
 import av
@@ -19,11 +22,12 @@ _AUDIO_FRAME = 1024
 def write(
     path: str | os.PathLike[str],
     frames: Iterable[tuple[float, np.ndarray]] = (),
-    audio: np.ndarray | None = None,
+    audio: np.ndarray | Iterable[np.ndarray] | None = None,
     *,
     audio_rate_hz: int = 16_000,
     audio_start_secs: float = 0.0,
     video_codec: str = "mpeg4",
+    video_options: Mapping[str, str] | None = None,
     audio_codec: str = "pcm_s16le",
     rotation_degrees: int = 0,
 ) -> None:
@@ -33,10 +37,12 @@ def write(
       path: The file; its suffix chooses the container (`.mov` takes raw sound).
       frames: When each frame is shown, in seconds, rising, and the picture, uint8
         [height, width, 3] BGR, all of one size with even sides. None: no video stream.
-      audio: float32 [channels, n] or [n] in [-1, 1]; None: no audio stream.
+      audio: float32 [channels, n] or [n] in [-1, 1]; or pieces of it, which are asked
+        for as the pictures go on. None, or no piece: no audio stream.
       audio_rate_hz: Samples per second.
       audio_start_secs: When the first sample is heard.
       video_codec: Name of an encoder.
+      video_options: Of the encoder.
       audio_codec: Name of an encoder.
       rotation_degrees: Against the clock; what players are told to turn the picture by.
     """
@@ -44,23 +50,32 @@ def write(
     aside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
         with av.open(str(aside), "w") as container:
-            sound = None
-            if audio is not None:
-                sound = _Sound(
-                    container, audio, audio_rate_hz, audio_start_secs, audio_codec
-                )
             stream: Any = None
             iterator = iter(frames)
             first = next(iterator, None)
             if first is not None:
                 # 60 is the rate that rate control counts with; stamps say the truth.
-                stream = container.add_stream(video_codec, rate=60)
+                stream = container.add_stream(
+                    video_codec, rate=60, options=dict(video_options or {})
+                )
                 stream.height, stream.width = first[1].shape[:2]
                 formats = [one.name for one in stream.codec.video_formats or ()]
                 stream.pix_fmt = "yuv420p" if "yuv420p" in formats else formats[0]
                 stream.codec_context.time_base = _TIME_BASE
                 if rotation_degrees:
                     stream.set_display_rotation(rotation_degrees)
+            sound = None
+            pieces = iter([audio] if isinstance(audio, np.ndarray) else audio or ())
+            piece = next(pieces, None)
+            if piece is not None:
+                sound = _Sound(
+                    container,
+                    itertools.chain([piece], pieces),
+                    len(np.atleast_2d(piece)),
+                    audio_rate_hz,
+                    audio_start_secs,
+                    audio_codec,
+                )
             while first is not None and stream is not None:
                 secs, image = first
                 if sound is not None:
@@ -83,16 +98,18 @@ class _Sound:
     def __init__(
         self,
         container: av.container.OutputContainer,
-        audio: np.ndarray,
+        pieces: Iterator[np.ndarray],
+        n_channels: int,
         rate_hz: int,
         start_secs: float,
         codec: str,
     ):
         self._container = container
-        self._audio = np.atleast_2d(np.asarray(audio, np.float32))  # [channels, n]
+        self._pieces = pieces
+        self._waiting = np.zeros((n_channels, 0), np.float32)
         self._rate_hz = rate_hz
         self._start = round(start_secs * rate_hz)
-        layout = {1: "mono", 2: "stereo", 6: "5.1"}[len(self._audio)]
+        layout = {1: "mono", 2: "stereo", 6: "5.1"}[n_channels]
         self._layout = layout
         self._stream: Any = container.add_stream(codec, rate=rate_hz, layout=layout)
         self._n_written = 0
@@ -109,9 +126,16 @@ class _Sound:
         self._container.mux(self._stream.encode(None))
 
     def _write_one(self) -> bool:
-        piece = self._audio[:, self._n_written : self._n_written + _AUDIO_FRAME]
+        while self._waiting.shape[1] < _AUDIO_FRAME:
+            more = next(self._pieces, None)
+            if more is None:
+                break
+            more = np.atleast_2d(np.asarray(more, np.float32))  # [channels, n]
+            self._waiting = np.concatenate([self._waiting, more], axis=1)
+        piece = self._waiting[:, :_AUDIO_FRAME]
         if piece.shape[1] == 0:
             return False
+        self._waiting = self._waiting[:, _AUDIO_FRAME:]
         decoded = av.AudioFrame.from_ndarray(
             np.ascontiguousarray(piece), format="fltp", layout=self._layout
         )

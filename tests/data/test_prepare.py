@@ -331,7 +331,7 @@ def test_sigkill_takes_the_workers_along_and_the_next_run_goes_on(reference, tmp
     script = tmp_path / "run_prepare.py"
     script.write_text(
         _SCRIPT.format(
-            here=os.path.dirname(__file__),
+            here=os.path.dirname(array_corpus.__file__),
             lengths=LENGTHS,
             records=dataclasses.asdict(RECORDS),
             folder=str(folder),
@@ -485,6 +485,16 @@ def test_ids_are_no_paths(tmp_path):
 def test_a_missing_extra_reaches_the_parent_process(tmp_path):
     with pytest.raises(errors.MissingExtraError, match=r"avexp-tf\[some\]"):
         write(tmp_path, array_corpus.NeedsExtra(LENGTHS), n_workers=2)
+
+
+def test_a_worker_that_dies_is_told_with_what_it_had_in_hand(tmp_path):
+    corpus = array_corpus.Crashes(LENGTHS, fails_at="r4")
+    with pytest.raises(
+        errors.DataError, match="a worker process died; .* r4"
+    ) as caught:
+        write(tmp_path, corpus, n_workers=2)
+    said = str(caught.value).split("in hand were ")[1].split(":")[0]
+    assert 1 <= len(said.split(", ")) <= 2
 
 
 def test_records_too_large_for_a_protocol_buffer_are_refused(tmp_path):

@@ -107,6 +107,18 @@ def test_repeat_and_zero_lose_the_same_frames_and_losses_are_nested():
     assert (lost_of(worse) | ~lost_of(zero)).all()
 
 
+@pytest.mark.parametrize("n_ticks", [1, 100, 1500])
+def test_face_zero_shows_the_background_of_the_same_tick(n_ticks):
+    lost = draw(patterns.frame_zero(0.5), n_ticks=n_ticks) == -1
+    ticks = np.arange(n_ticks)
+    source = draw(patterns.face_zero(0.5), n_ticks=n_ticks)
+    np.testing.assert_array_equal(source, np.where(lost, n_ticks + ticks, ticks))
+    np.testing.assert_array_equal(draw(patterns.face_zero(0.0), n_ticks=n_ticks), ticks)
+    np.testing.assert_array_equal(
+        draw(patterns.face_zero(1.0), n_ticks=n_ticks), n_ticks + ticks
+    )
+
+
 def test_subclip_is_one_block_at_any_place():
     starts = []
     for i in range(200):
@@ -184,6 +196,33 @@ def test_stages_are_composed():
     video, audio = simulate(("video:frame_zero:0.5", "audio:subclip_zero:0.25"))
     assert 60 < lost_of(video).sum() < 140
     assert lost_of(audio).sum() == 50
+
+
+def test_a_background_goes_through_later_stages():
+    # Of four ticks: face, background, nothing, face; what a second stage makes of them.
+    first = tf.constant([0, 5, -1, 3])
+    for then, expected in (
+        ([0, 1, 2, 3], [0, 5, -1, 3]),
+        ([4, 5, 6, 7], [4, 5, -1, 7]),  # faces are lost: 4 is the background of 0
+        ([-1, -1, -1, -1], [-1, -1, -1, -1]),
+        ([0, 0, 1, 1], [0, 0, 5, 5]),  # the last received one is repeated
+        ([3, 7, 7, 0], [3, 7, 7, 0]),
+    ):
+        found = simulator.compose(first, tf.constant(then))
+        np.testing.assert_array_equal(found, expected)
+    video, _ = simulate(("video:face_zero:1", "video:frame_zero:0.5"))
+    assert 60 < (video == -1).sum() < 140
+    np.testing.assert_array_equal(video[video >= 0], (200 + np.arange(200))[video >= 0])
+
+
+def test_a_real_gap_falls_back_on_its_background():
+    present = tf.constant([True, False, False, True])
+    there = tf.constant([True, True, False, True])
+    found = simulator.compose_gaps(tf.constant([0, 1, 2, 7]), present, there)
+    np.testing.assert_array_equal(found, [0, 5, -1, 7])
+    # A repeated frame without a face is its background too.
+    found = simulator.compose_gaps(tf.constant([0, 1, 1, -1]), present, there)
+    np.testing.assert_array_equal(found, [0, 5, 5, -1])
 
 
 def test_two_stages_draw_apart():

@@ -157,12 +157,14 @@ def test_memory_does_not_grow_with_the_length(counted):
     with sound_track.SoundTrack(endless()) as track:
         for k in range(30 * 60):
             track.advance(k / 30)
-            assert len(track._sounding) < 2 * RATE and len(track._rows) < 200
+            assert (
+                len(track._ticks._sounding) < 2 * RATE and len(track._ticks._rows) < 200
+            )
 
 
 def test_a_long_gap_is_taken_in_pieces(counted):
     with sound_track.SoundTrack(blocks((0, 1), (3000, 3001))) as track:
         for k in range(0, 3000, 5):
             track.advance(float(k + 1))
-            assert len(track._sounding) < 30 * RATE
+            assert len(track._ticks._sounding) < 30 * RATE
         assert track.advance(3000.5)[1]

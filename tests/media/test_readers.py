@@ -5,6 +5,7 @@ import http.server
 import itertools
 import pathlib
 import threading
+import wave
 
 import av
 import numpy as np
@@ -126,6 +127,48 @@ def test_every_channel_is_heard_and_none_adds_up_beyond_one(tmp_path):
     np.testing.assert_allclose(samples[:4000], 0.4, atol=1e-4)
     np.testing.assert_allclose(samples[8000:12000], 0.9, atol=1e-4)
     assert gaps == [] and len(samples) == RATE
+
+
+@pytest.mark.parametrize("n_channels", [1, 2, 8, 22])
+def test_any_number_of_channels_is_read(tmp_path, n_channels):
+    """PyAV finds planes that there are not in planar sound of 8 channels and more."""
+    samples = np.zeros((4000, n_channels), np.int16)
+    samples[:, n_channels - 1] = 16384
+    with wave.open(str(tmp_path / "a.wav"), "wb") as file:
+        file.setnchannels(n_channels)
+        file.setsampwidth(2)
+        file.setframerate(RATE)
+        file.writeframes(samples.tobytes())
+    found = np.concatenate(
+        [block.samples for block in audio_reader.AudioReader(tmp_path / "a.wav")]
+    )
+    assert len(found) == 4000
+    np.testing.assert_allclose(found, 0.5 / n_channels, atol=1e-4)
+
+
+def test_channels_are_kept_apart_on_request(tmp_path):
+    audio = np.zeros((2, 8000), np.float32)
+    audio[1] = 0.25
+    writer.write(tmp_path / "a.mov", audio=audio)
+    reader = audio_reader.AudioReader(tmp_path / "a.mov", 48_000, "stereo")
+    found = np.concatenate([block.samples for block in reader], axis=1)
+    assert found.shape == (2, 24_000)
+    assert np.abs(found[0]).max() < 1e-3
+    np.testing.assert_allclose(found[1, 100:-100], 0.25, atol=0.01)
+
+
+def test_sound_is_written_in_pieces_of_any_length(tmp_path):
+    rng = np.random.default_rng(3)
+    audio = rng.uniform(-0.5, 0.5, (2, 9000)).astype(np.float32)
+    pieces = iter(
+        [audio[:, :1], audio[:, 1:5000], audio[:, 5000:5003], audio[:, 5003:]]
+    )
+    frames = [(k / 25, np.zeros((16, 16, 3), np.uint8)) for k in range(10)]
+    writer.write(tmp_path / "whole.mov", frames, audio)
+    writer.write(tmp_path / "pieces.mov", frames, pieces)
+    assert (tmp_path / "whole.mov").read_bytes() == (
+        tmp_path / "pieces.mov"
+    ).read_bytes()
 
 
 def test_resampled_sound_keeps_its_length_and_pitch(tmp_path):

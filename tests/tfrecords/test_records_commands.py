@@ -80,6 +80,31 @@ def test_from_tables_to_verified_records(inputs, tmp_path):
     assert drawing.read_bytes().startswith(b"\x89PNG")
 
 
+def test_the_same_records_from_beam(inputs, tmp_path):
+    pytest.importorskip("apache_beam")
+    found = {}
+    for name, flags in (("here", []), ("beam", ["--runner=DirectRunner"])):
+        code, _, stderr = call("prepare", *inputs, f"--out={tmp_path / name}", *flags)
+        assert code == 0, stderr
+        found[name] = {
+            path.name: path.read_bytes() for path in (tmp_path / name).iterdir()
+        }
+    assert found["here"] == found["beam"] and "manifest.json" in found["here"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--runner=DirectRunner", "--workers=2"], "--workers=2: can't go with --run"),
+        (["--beam_flags=--x=1"], "--beam_flags: needs --runner"),
+    ],
+)
+def test_flags_of_beam_that_contradict(inputs, tmp_path, flags, message):
+    code, _, stderr = call("prepare", *inputs, f"--out={tmp_path / 'out'}", *flags)
+    assert code == 2 and stderr[-1].startswith(f"error: {message}")
+    assert not (tmp_path / "out").exists()
+
+
 def test_verify_names_the_damage(inputs, tmp_path):
     out = tmp_path / "records"
     assert call("prepare", *inputs, f"--out={out}")[0] == 0
@@ -163,6 +188,50 @@ def test_a_bad_cell_ends_in_one_line_and_no_shard(inputs, tmp_path):
     table.write_text(table.read_text().replace("8,none,0.6", "8,-8,0.6"))
     assert call("prepare", *inputs, f"--out={out}")[0] == 0
     assert call("verify", f"--records={out}")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        ("8,-8,1.5", "row 10, column 'val' is 1.5, a label must be in [-1, 1]"),
+        ("8,-8,-5", "row 10, column 'val' is -5.0, a label must be in [-1, 1]"),
+        ("inf,-8,0.6", "row 10, video[0] is inf, must be finite"),
+        ("1e9,-8,0.6", "video[0] is 1e+09, must be at most 65504 in size (float16)"),
+    ],
+)
+def test_values_out_of_range_end_in_one_line_and_no_shard(
+    inputs, tmp_path, cells, message
+):
+    table = tmp_path / "tables" / "c.csv"
+    table.write_text(table.read_text().replace("8,-8,0.6", cells))
+    out = tmp_path / "records"
+    code, _, stderr = call("prepare", *inputs, f"--out={out}")
+    assert code == 2
+    (error,) = [line for line in stderr if line.startswith("error:")]
+    assert error.endswith(message)
+    assert "'c'" in error or f"{table}:" in error
+    assert [path.name for path in out.iterdir()] == [".parts"]
+
+
+@pytest.mark.parametrize(
+    ("splits", "message"),
+    [
+        ({"dev": ["a"], "test": ["a"]}, "'a' is in two splits"),
+        ({"dev": ["a", "x"]}, "splits.dev lists 'x', and no file is of this group"),
+        ({"tset": ["a"]}, "'tset'"),
+    ],
+)
+def test_splits_that_can_not_be_end_in_one_line(inputs, tmp_path, splits, message):
+    mapping = tmp_path / "mapping.json"
+    values = json.loads(mapping.read_text())
+    mapping.write_text(json.dumps(values | {"splits": splits}))
+    out = tmp_path / "records"
+    code, stdout, stderr = call("prepare", *inputs, f"--out={out}")
+    assert (code, stdout) == (2, "")
+    (error,) = stderr
+    assert error.startswith(f"error: {mapping}: ")
+    assert message in error
+    assert not out.exists()
 
 
 def test_a_folder_that_cannot_be_made(inputs, tmp_path):

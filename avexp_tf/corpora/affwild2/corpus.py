@@ -21,6 +21,7 @@ from avexp_tf.features import crop_folder
 from avexp_tf.features import extract
 from avexp_tf.features import weights
 
+_CLOCK = "frames"  # of `Extractor.read`
 _SIDES = ("left", "right")
 
 
@@ -86,6 +87,7 @@ class AffWild2Corpus:
         self._contents = {name: self._content(name) for name in self._recordings}
         self.config: dict[str, Any] = {
             "features": extractor.settings_json(),
+            "clock": _CLOCK,
             "crops": bool(self._crops),
             "n_recordings": len(self._recordings),
             "content_sha256": typed_json.digest(self._contents),
@@ -120,7 +122,7 @@ class AffWild2Corpus:
         n_ticks = 0
         for features in self._extractor.read(
             one.video,
-            clock="frames",
+            clock=_CLOCK,
             faces=faces,
             side=one.side,
             report=media_corpus.log,

@@ -15,6 +15,7 @@ from avexp_tf import recording
 from avexp_tf import typed_json
 from avexp_tf.features import extract
 
+CLOCK = "30hz"  # of `Extractor.read`
 # What is looked for in a folder; a file that is named is tried whatever its name is.
 SUFFIXES = frozenset(
     ".3gp .aac .aif .aiff .avi .flac .flv .m4a .m4v .mkv .mov .mp3 .mp4 .mpeg .mpg "
@@ -52,6 +53,7 @@ class MediaCorpus:
         self._sizes = {name: size_of(path) for name, path in self._paths.items()}
         self.config: dict[str, Any] = {
             "features": extractor.settings_json(),
+            "clock": CLOCK,
             "n_files": len(self._paths),
             "content_sha256": typed_json.digest(self._sizes),
         }
@@ -77,15 +79,16 @@ class MediaCorpus:
           errors.DataError: if it can't be used.
         """
         path = self._paths[recording_id]
-        for features in self._extractor.read(path, report=log):
+        for features in self._extractor.read(path, CLOCK, report=log):
             yield features.block
 
 
-def find(media: Sequence[str]) -> list[pathlib.Path]:
+def find(media: Sequence[str], flag: str = "--media=") -> list[pathlib.Path]:
     """Returns the files that files, folders and patterns stand for.
 
     Args:
       media: Paths or patterns.
+      flag: Said before one of them in an error.
 
     Returns:
       Each file once, sorted by name.
@@ -103,7 +106,7 @@ def find(media: Sequence[str]) -> list[pathlib.Path]:
             paths = [pathlib.Path(path) for path in glob.glob(one, recursive=True)]
             paths = [path for path in paths if path.is_file()]
         if not paths:
-            raise errors.DataError(f"--media={one}: there is no media file")
+            raise errors.DataError(f"{flag}{one}: there is no media file")
         found.update(paths)
     return sorted(found, key=lambda path: (path.name, str(path)))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from absl import flags
+
 from avexp_tf import flags as avexp_flags
 from avexp_tf.corpora.synthetic import corpus as synthetic_corpus
 from avexp_tf.corpora.synthetic import settings as synthetic_settings
@@ -10,11 +12,11 @@ SyntheticConfig = synthetic_settings.SyntheticConfig
 SyntheticCorpus = synthetic_corpus.SyntheticCorpus
 
 
-def define_flags() -> None:
+def define_flags(flag_values: flags.FlagValues = flags.FLAGS) -> None:
     """Defines the flags of this corpus."""
-    avexp_flags.define(SyntheticConfig)
+    avexp_flags.define(SyntheticConfig, flag_values=flag_values)
 
 
-def from_flags() -> SyntheticCorpus:
+def from_flags(flag_values: flags.FlagValues = flags.FLAGS) -> SyntheticCorpus:
     """Returns the corpus that the flags describe."""
-    return SyntheticCorpus(avexp_flags.parsed(SyntheticConfig))
+    return SyntheticCorpus(avexp_flags.parsed(SyntheticConfig, flag_values))

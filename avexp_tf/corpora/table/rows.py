@@ -47,7 +47,9 @@ def to_block(
         infinite = np.argwhere(np.isinf(values))
         if len(infinite):
             row, column = infinite[0]
-            raise error(row, f"{key}[{column}]", f"is {values[row, column]}")
+            raise error(
+                row, f"{key}[{column}]", f"is {values[row, column]}, must be finite"
+            )
     features = {}
     for name in config.MODALITIES:
         values = rows.get(name, np.full((n, 1), np.nan))

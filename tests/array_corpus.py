@@ -1,6 +1,8 @@
 """A corpus of random numbers for tests; it can be sent to worker processes."""
 
 import hashlib
+import os
+import signal
 import time
 
 import numpy as np
@@ -83,6 +85,15 @@ class ArrayCorpus:
         for start in range(0, n, self._block_ticks):
             time.sleep(self._pause_secs)
             yield rows(block, start, start + self._block_ticks)
+
+
+class Crashes(ArrayCorpus):
+    """A corpus one of whose files kills what decodes it."""
+
+    def read(self, recording_id):
+        if recording_id == self._fails_at:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return super().read(recording_id)
 
 
 class NeedsExtra(ArrayCorpus):

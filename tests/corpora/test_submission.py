@@ -1,0 +1,100 @@
+"""The challenge's files: the right frames in the right order, -5 where none is."""
+
+import numpy as np
+import pytest
+
+from avexp_tf import errors
+from avexp_tf.corpora.affwild2 import labels
+from avexp_tf.corpora.affwild2 import submission
+
+HEADER = (
+    "model,train_seed,condition,loss_seed,recording_id,tick,time,valence,arousal,"
+    "valence_label,arousal_label\n"
+)
+
+
+def write(path, rows, run="baseline,0,none,1"):
+    lines = [f"{run},{name},{tick},0.1,{v},{a},," for name, tick, v, a in rows]
+    path.write_text(HEADER + "".join(f"{line}\n" for line in lines))
+    return path
+
+
+@pytest.fixture
+def predictions(tmp_path):
+    rows = [("b_left", k, k / 10, 0.5 - k / 10) for k in range(3)] + [("a", 0, 1.5, -7)]
+    return submission.read_predictions(write(tmp_path / "p.csv", rows))
+
+
+def test_every_predicted_frame_and_none_beyond_one(predictions, tmp_path):
+    report = submission.write_file(predictions, tmp_path / "predictions.txt")
+    assert (tmp_path / "predictions.txt").read_text().splitlines() == [
+        "image_location,valence,arousal",
+        "a/00001.jpg,1.000000,-1.000000",
+        "b_left/00001.jpg,0.000000,0.500000",
+        "b_left/00002.jpg,0.100000,0.400000",
+        "b_left/00003.jpg,0.200000,0.300000",
+    ]
+    assert report == submission.Report(4, 0, ())
+
+
+def test_the_list_of_frames_rules(predictions, tmp_path):
+    frames = tmp_path / "sample.txt"
+    frames.write_text(
+        "image_location,valence,arousal\nb_left/00002.jpg,0,0\nb_left/00009.jpg,0,0\n"
+        "c/00001.jpg,0,0\n\nb_left/00001.jpg\n"
+    )
+    listed = submission.read_frames(frames)
+    assert listed == [("b_left", 1), ("b_left", 8), ("c", 0), ("b_left", 0)]
+    report = submission.write_file(predictions, tmp_path / "out.txt", listed)
+    assert (tmp_path / "out.txt").read_text().splitlines()[1:] == [
+        "b_left/00002.jpg,0.100000,0.400000",
+        "b_left/00009.jpg,-5,-5",
+        "c/00001.jpg,-5,-5",
+        "b_left/00001.jpg,0.000000,0.500000",
+    ]
+    assert report == submission.Report(4, 2, ("a",))
+
+
+def test_files_per_recording_read_as_annotations(tmp_path):
+    rows = [("a", 0, 0.5, 0.25), ("a", 2, -0.5, 1.0)]  # tick 1 is not there
+    found = submission.read_predictions(write(tmp_path / "p.csv", rows))
+    report = submission.write_folder(found, tmp_path / "out")
+    assert report == submission.Report(3, 1, ())
+    values, valid = labels.read(tmp_path / "out" / "a.txt")
+    np.testing.assert_allclose(values, [[0.5, 0.25], [0, 0], [-0.5, 1.0]])
+    np.testing.assert_array_equal(valid, [[True] * 2, [False] * 2, [True] * 2])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("time,valence\n0,1\n", "has no column model: must be a file of avexp-eval"),
+        ("", "has no column model"),
+        (HEADER + "m,0,none,1,a,x,0,0,0,,\n", "is damaged: invalid literal for int"),
+        (HEADER + "m,0,none,1,a,0\n", "is damaged"),
+        (
+            HEADER + "m,0,none,1,a,0,0,0,0,,\nm,1,none,1,a,0,0,0,0,,\n",
+            "holds more than one model or condition, such as m,0,none,1 and m,1,none",
+        ),
+    ],
+)
+def test_other_files_are_told(tmp_path, content, message):
+    (tmp_path / "p.csv").write_text(content)
+    with pytest.raises(errors.DataError, match=message):
+        submission.read_predictions(tmp_path / "p.csv")
+
+
+@pytest.mark.parametrize("line", ["00001.jpg", "a/one.jpg", "a/00000.jpg", "a/"])
+def test_a_wrong_line_of_the_list_is_named(tmp_path, line):
+    (tmp_path / "f.txt").write_text(f"a/00001.jpg\n{line}\n")
+    with pytest.raises(errors.DataError, match="f.txt, line 2: .* must be such as"):
+        submission.read_frames(tmp_path / "f.txt")
+
+
+def test_missing_files_are_told(tmp_path):
+    for read in (submission.read_predictions, submission.read_frames):
+        with pytest.raises(errors.DataError, match="can't be read: No such file"):
+            read(tmp_path / "absent")
+    (tmp_path / "empty").write_text("image_location,valence,arousal\n")
+    with pytest.raises(errors.DataError, match="lists no frame"):
+        submission.read_frames(tmp_path / "empty")
