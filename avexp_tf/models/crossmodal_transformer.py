@@ -96,10 +96,14 @@ def _valid_input() -> Any:
 
 
 def _mask(source: Any, valid: Any, model_config: config.ModelConfig) -> Any:
-    """The ticks of a modality that may be attended to."""
+    """The ticks of a modality that may be attended to: never padding."""
     if not model_config.ignore_missing:
         return valid
-    return ops.logical_and(valid, ops.greater_equal(source, 0))
+    received = ops.logical_and(valid, ops.greater_equal(source, 0))
+    # Where nothing was received there is nothing to prefer: else attention, which must
+    # add up to 1, would fall on the padding too.
+    nothing = ops.logical_not(ops.any(received, axis=1, keepdims=True))
+    return ops.logical_and(valid, ops.logical_or(received, nothing))
 
 
 def _projection(

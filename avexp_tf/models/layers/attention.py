@@ -94,7 +94,7 @@ class Attention(keras.layers.Layer):
             logits = logits - self._distances(ops.shape(query)[2], logits.dtype)
         if key_mask is not None:
             blocked = ops.cast(ops.logical_not(key_mask), logits.dtype)
-            logits = logits + blocked[:, None, None, :] * _MASKED
+            logits = logits + ops.expand_dims(blocked, (1, 2)) * _MASKED
         weights = ops.softmax(logits, axis=-1)
         weights = self.dropout_layer(weights, training=training)
         attended = ops.matmul(weights, value)  # [B, H, T, d / H]
