@@ -1,4 +1,4 @@
-"""The whole way on a synthetic corpus: records, six models, sweep, figures, export.
+"""The whole way on a synthetic corpus: records, six models, sweep, report, export.
 
     avexp-demo
 
@@ -19,6 +19,7 @@ from avexp_tf import cli
 from avexp_tf import config
 from avexp_tf import flags as avexp_flags
 from avexp_tf import presets
+from avexp_tf import reproduce
 from avexp_tf import runtime
 from avexp_tf.corpora import synthetic
 
@@ -34,24 +35,8 @@ def define_flags() -> None:
         skip=("records", "name", "variant", "ablation", "seed"),
     )
     runtime.define_flags()
-    if "train_seeds" in flags.FLAGS:
-        return
-    module = avexp_flags.MODULE
-    flags.DEFINE_string(
-        "out", "runs/demo", "Folder for everything.", module_name=module
-    )
-    flags.DEFINE_list(
-        "train_seeds", "0", "Each model is trained once per seed.", module_name=module
-    )
-    flags.DEFINE_list(
-        "loss_seeds", "1,2", "Each loss is drawn once per seed.", module_name=module
-    )
-    flags.DEFINE_integer(
-        "jobs",
-        0,
-        "Trainings at a time; 0 takes one per core, up to four.",
-        module_name=module,
-    )
+    reproduce.define_study_flags(train_seeds="0")
+    avexp_flags.define_one("out", "runs/demo", "Folder for everything.")
 
 
 def main(argv: Sequence[str]) -> None:
@@ -68,41 +53,30 @@ def main(argv: Sequence[str]) -> None:
     corpus = synthetic.from_flags()
     runtime.set_up()
     from avexp_tf.data import prepare
-    from avexp_tf.evaluation import figures
     from avexp_tf.evaluation import protocol
-    from avexp_tf.evaluation import report
-    from avexp_tf.evaluation import study
     from avexp_tf.evaluation import sweep
     from avexp_tf.serving import check
     from avexp_tf.serving import saved_model
 
+    recipes = protocol.parse_models(values.models)
     train_seeds = sweep.check_seeds("train_seeds", values.train_seeds)
     loss_seeds = sweep.check_seeds("loss_seeds", values.loss_seeds)
-    jobs, threads = study.check_jobs(values.jobs)
     prepare.prepare(corpus, base.data.records, records_config)
-    trainings = [
-        study.Training(
-            protocol.experiment_of(name, base, seed),
-            out / (name if seed == train_seeds[0] else f"{name}-seed-{seed}"),
-        )
-        for seed in train_seeds
-        for name in protocol.RECIPES
-    ]
-    study.run(trainings, jobs, threads)
-    result = study.evaluate(
-        [training.run_path for training in trainings],
-        base.data,
+    table, names, trainings = reproduce.run_study(
+        base,
+        recipes,
         protocol.test_conditions(),
+        train_seeds,
         loss_seeds,
+        out,
+        values.jobs,
+        values.resamples,
     )
-    sweep.save(result, out)
-    drawn = figures.draw_all(result.results, out)
-    table = report.write(result.results, drawn, base.data.records, out)
     exported = saved_model.export(out / "clip_zero", out / "export")
     worst = check.largest_difference(exported, out / "clip_zero", base.data)
     print(table)
     print(f"the reloaded export differs from Keras by at most {worst:.1e}")
-    for name in ("records", "results.csv", "report.md", *drawn):
+    for name in ("records", *names):
         print(out / name)
     for training in trainings:
         print(training.run_path)

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import pathlib
+import typing
 from collections.abc import Sequence
 
 from absl import flags
@@ -17,39 +19,33 @@ from absl import flags
 from avexp_tf import cli
 from avexp_tf import config
 from avexp_tf import errors
+from avexp_tf import files
 from avexp_tf import flags as avexp_flags
 from avexp_tf import runtime
+
+if typing.TYPE_CHECKING:
+    from avexp_tf.training import run_dir as run_dirs
 
 
 def define_flags() -> None:
     """Defines the flags of this command."""
     runtime.define_flags()
-    if "conditions" in flags.FLAGS:
-        return
-    module = avexp_flags.MODULE
     for name, default, text in (
+        ("run_dir", "", "Run directories of the models, separated by commas."),
         (
             "conditions",
-            "protocol",
+            ("protocol",),
             "Losses to test, separated by commas: protocol for all of the paper's, or "
             "such as video:gilbert_elliott:0.3:12:repeat.",
         ),
-        ("loss_seeds", "1,2", "Each loss is drawn once per seed."),
-    ):
-        if name not in flags.FLAGS:
-            flags.DEFINE_list(name, default, text, module_name=module)
-    for name, default, text in (
-        ("run_dir", "", "Run directories of the models, separated by commas."),
+        ("loss_seeds", ("1", "2"), "Each loss is drawn once per seed."),
         ("records", "", "Records to evaluate on; by default those of the training."),
         ("split", "validation", "Split to evaluate on."),
+        ("eval_stride", 0, "Ticks between clips; by default as in training."),
         ("out", "", "Folder for the results; by default `sweep` in the first run."),
         ("predictions", "", "CSV file for every prediction of every tick."),
     ):
-        if name not in flags.FLAGS:
-            flags.DEFINE_string(name, default, text, module_name=module)
-    flags.DEFINE_integer(
-        "eval_stride", 0, "Ticks between clips; 0 as in training.", module_name=module
-    )
+        avexp_flags.define_one(name, default, text)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -71,21 +67,38 @@ def main(argv: Sequence[str]) -> None:
     loss_seeds = sweep.check_seeds("loss_seeds", values.loss_seeds)
     run_paths = values.run_dir.split(",")
     models = [run_dirs.TrainedModel.load(path) for path in run_paths]
+    _check_names(models)
     data: config.DataConfig = models[0].run_dir.config().data
     if values.records:
         data = dataclasses.replace(data, records=values.records)
-    if values.eval_stride:
+    if values["eval_stride"].present:
         data = dataclasses.replace(data, eval_stride=values.eval_stride)
     source = pipeline.Source.open(data, values.split)
     out = values.out or os.path.join(run_paths[0], "sweep")
+    files.make_folder(out)  # what can't be written is known before the work, not after
     result = sweep.evaluate(
         models, source, tested, loss_seeds, values.predictions or None
     )
+    for name in source.reader.lost.names:
+        print(f"skipped, damaged: {name}")
     sweep.save(result, out)
     drawn = figures.draw_all(result.results, out)
     print(report.write(result.results, drawn, data.records, out))
     for name in ("results.csv", "recordings.csv", "report.md", *drawn):
         print(os.path.join(out, name))
+
+
+def _check_names(models: Sequence[run_dirs.TrainedModel]) -> None:
+    """Raises ConfigError if results could not tell two models apart."""
+    paths: dict[tuple[str, int], pathlib.Path] = {}
+    for model in models:
+        key = model.name, model.train_seed
+        other = paths.setdefault(key, model.run_dir.path)
+        if other is not model.run_dir.path:
+            raise errors.ConfigError(
+                f"--run_dir: {other} and {model.run_dir.path} are both {model.name} of "
+                f"seed {model.train_seed}; train one of them with another --name"
+            )
 
 
 def run() -> None:

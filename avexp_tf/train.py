@@ -4,11 +4,13 @@
         --run_dir=runs/my/frame_zero --strategy=frame_zero
 
 --strategy picks one of the paper's six models; --name, --variant and --ablation make
-any other. Training again with the same --run_dir and settings changes nothing.
+any other. A training that was stopped goes on where it was when the same command is
+given again; after a finished one it changes nothing.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Sequence
 
@@ -18,7 +20,9 @@ from avexp_tf import cli
 from avexp_tf import config
 from avexp_tf import errors
 from avexp_tf import flags as avexp_flags
+from avexp_tf import memory
 from avexp_tf import runtime
+from avexp_tf import termination
 from avexp_tf.data import condition
 
 
@@ -26,19 +30,21 @@ def define_flags() -> None:
     """Defines the flags of this command."""
     avexp_flags.define(config.DataConfig, config.ModelConfig, config.TrainConfig)
     runtime.define_flags()
-    if "run_dir" in flags.FLAGS:
-        return
-    module = avexp_flags.MODULE
-    flags.DEFINE_string(
-        "run_dir", None, "Directory for everything of this run.", module_name=module
-    )
-    flags.DEFINE_string(
-        "strategy",
-        "",
-        "One of the paper's models: baseline, clip_zero, frame_zero, frame_repeat, "
-        "video_only, audio_only; sets --name, --variant and --ablation.",
-        module_name=module,
-    )
+    for name, default, text in (
+        ("run_dir", "", "Directory for everything of this run."),
+        (
+            "resume",
+            True,
+            "Go on with the run in --run_dir; --noresume forgets it and starts again.",
+        ),
+        (
+            "strategy",
+            "",
+            "One of the paper's models: baseline, clip_zero, frame_zero, frame_repeat, "
+            "video_only, audio_only; sets --name, --variant and --ablation.",
+        ),
+    ):
+        avexp_flags.define_one(name, default, text)
 
 
 def experiment_from_flags() -> config.ExperimentConfig:
@@ -77,7 +83,14 @@ def main(argv: Sequence[str]) -> None:
     runtime.set_up()
     from avexp_tf.training import experiment as experiments
 
-    experiments.train(experiment, flags.FLAGS.run_dir, flags.FLAGS.virtual_cpus)
+    termination.end_with_parent()
+    with contextlib.nullcontext() if runtime.has_gpu() else memory.limited():
+        experiments.train(
+            experiment,
+            flags.FLAGS.run_dir,
+            flags.FLAGS.virtual_cpus,
+            resume=flags.FLAGS.resume,
+        )
 
 
 def run() -> None:

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import Any
 
-import matplotlib
 import pandas as pd
 
-matplotlib.use("Agg")  # no display needed
-
-import matplotlib.pyplot as plt  # noqa: E402 (the back end comes first)
-
-from avexp_tf import config  # noqa: E402
-from avexp_tf import files  # noqa: E402
-from avexp_tf.evaluation import protocol  # noqa: E402
+from avexp_tf import config
+from avexp_tf.evaluation import figure_file
+from avexp_tf.evaluation import protocol
 
 FIGURE_OF = {"audio": "figure_3", "video": "figure_4"}
 _PANELS = {
@@ -22,59 +18,52 @@ _PANELS = {
     "frame_zero": "(b) Frame-Zero",
     "frame_repeat": "(c) Frame-Repeat",
 }
-# Colours that stay apart for colour-blind eyes and in grey (Okabe and Ito 2008).
-_STYLES = {
-    "baseline": ("#000000", "o"),
-    "clip_zero": ("#D55E00", "s"),
-    "frame_zero": ("#0072B2", "^"),
-    "frame_repeat": ("#009E73", "D"),
-}
-_OTHER_COLOURS = ("#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
 
 
-def draw(results: pd.DataFrame, modality: str, path: str | os.PathLike[str]) -> None:
-    """Draws one of the paper's figures.
+def draw(results: pd.DataFrame, modality: str, folder: str | os.PathLike[str]) -> None:
+    """Draws one of the paper's figures as PNG and SVG.
 
     Args:
       results: With the columns of `sweep.RESULT_COLUMNS`.
       modality: The ablated one: audio gives Figure 3, video Figure 4.
-      path: Where to write the PNG (or what else the suffix says).
+      folder: Where to.
 
     Raises:
-      errors.DataError: if the file can't be written.
+      errors.DataError: if a file can't be written.
     """
-    figure, axes = plt.subplots(
-        2, len(_PANELS), figsize=(11, 6.2), sharey="row", layout="constrained"
-    )
-    for row, target in enumerate(config.TARGETS):
-        for column, pattern in enumerate(_PANELS):
-            axis = axes[row, column]
-            _draw_panel(axis, results, modality, pattern, target)
-            if row == 0:
-                axis.set_title(_PANELS[pattern])
-            else:
-                axis.set_xlabel(f"share of {modality} lost, p")
-            if column == 0:
-                axis.set_ylabel(f"{target} CCC")
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
-    suffix = os.path.splitext(path)[1].lstrip(".")
-    try:
-        with files.replacing(path) as file:
-            figure.savefig(file, format=suffix, dpi=130)
-    finally:
-        plt.close(figure)
+    with figure_file.drawn(
+        folder,
+        FIGURE_OF[modality],
+        nrows=2,
+        ncols=len(_PANELS),
+        figsize=(11, 6.2),
+        sharey="row",
+    ) as (figure, axes):
+        for row, target in enumerate(config.TARGETS):
+            for column, pattern in enumerate(_PANELS):
+                axis = axes[row, column]
+                _draw_panel(axis, results, modality, pattern, target)
+                if row == 0:
+                    axis.set_title(_PANELS[pattern])
+                else:
+                    axis.set_xlabel(f"share of {modality} lost, p")
+                if column == 0:
+                    axis.set_ylabel(f"{target} CCC")
+        handles, labels = axes[0, 0].get_legend_handles_labels()
+        figure.legend(
+            handles, labels, loc="outside lower center", ncols=4, frameon=False
+        )
 
 
 def _draw_panel(
-    axis: plt.Axes, results: pd.DataFrame, modality: str, pattern: str, target: str
+    axis: Any, results: pd.DataFrame, modality: str, pattern: str, target: str
 ) -> None:
     points = protocol.TEST_POINTS[pattern]
     table = results[results["target"] == target]
     unablated = table[table["modality"] == "none"]
     ablated = table[(table["modality"] == modality) & (table["pattern"] == pattern)]
     table = pd.concat([unablated, ablated])
-    others = iter(_OTHER_COLOURS)
+    styles = figure_file.styles_of(list(dict.fromkeys(table["model"])))
     places = range(len(points))
     for name in dict.fromkeys(table["model"]):
         mine = table[table["model"] == name].groupby("p")["ccc"]
@@ -83,7 +72,7 @@ def _draw_panel(
                 style = ":" if name == "audio_only" else "-."
                 _reference(axis, mine.mean(), protocol.title_of(name), "0.45", style)
             continue
-        colour, marker = _STYLES.get(name) or (next(others, "0.3"), "x")
+        colour, marker = styles[name]
         mean = mine.mean().reindex(points)
         low, high = mine.min().reindex(points), mine.max().reindex(points)
         axis.plot(
@@ -107,12 +96,9 @@ def _draw_panel(
     axis.set_xticks(list(places), [f"{p:g}" for p in points])
     axis.axhline(0, color="0.85", linewidth=0.8, zorder=0)
     axis.grid(axis="y", color="0.93")
-    axis.spines[["top", "right"]].set_visible(False)
 
 
-def _reference(
-    axis: plt.Axes, ccc: pd.Series, title: str, colour: str, style: str
-) -> None:
+def _reference(axis: Any, ccc: pd.Series, title: str, colour: str, style: str) -> None:
     """A model that does not see the ablated modality: one level for every p."""
     axis.axhline(ccc.loc[0.0], color=colour, linestyle=style, label=title)
 
@@ -121,7 +107,7 @@ def draw_all(results: pd.DataFrame, out_dir: str | os.PathLike[str]) -> Sequence
     """Draws those of the two figures that the results hold points of.
 
     Returns:
-      The files' names, in the order of the paper.
+      The names of the PNG files, in the order of the paper; an SVG lies beside each.
     """
     names = []
     for modality, name in FIGURE_OF.items():
@@ -129,6 +115,6 @@ def draw_all(results: pd.DataFrame, out_dir: str | os.PathLike[str]) -> Sequence
             (results["modality"] == modality) & results["pattern"].isin(list(_PANELS))
         ]
         if len(shown):
-            draw(results, modality, os.path.join(out_dir, f"{name}.png"))
+            draw(results, modality, out_dir)
             names.append(f"{name}.png")
     return names

@@ -22,11 +22,17 @@ class Recipe:
       title: As figures and tables name it.
       variant: Of the network.
       ablation: Losses in training.
+      missing_embedding: As `ModelConfig`; None keeps what is set.
+      ignore_missing: Likewise.
+      curriculum: The share of loss grows over the first half of the epochs.
     """
 
     title: str
     variant: str = "audio_visual"
     ablation: tuple[str, ...] = ()
+    missing_embedding: bool | None = None
+    ignore_missing: bool | None = None
+    curriculum: bool = False
 
 
 RECIPES = {
@@ -38,6 +44,38 @@ RECIPES = {
     "audio_only": Recipe("Audio only", variant="audio_only"),
 }
 
+# One of them is drawn per clip: whole clips, most frames, bursts, of either or both.
+_MIXTURE = "|".join(
+    [
+        "none",
+        "video:clip_zero:1",
+        "audio:clip_zero:1",
+        "each:frame_zero:0.9",
+        "video:frame_repeat:0.9",
+        "each:gilbert_elliott:0.5:30:zero",
+    ]
+)
+
+# What the paper leaves for later, and what goes past it; `--models` adds them.
+FURTHER = {
+    "audio_clip_zero": Recipe("Audio Clip-Zero", ablation=("audio:clip_zero:0.5",)),
+    "audio_frame_zero": Recipe("Audio Frame-Zero", ablation=("audio:frame_zero:0.5",)),
+    "both_frame_zero": Recipe("Both Frame-Zero", ablation=("each:frame_zero:0.5",)),
+    "bursts": Recipe("Bursts", ablation=("video:gilbert_elliott:0.5:15:zero",)),
+    "subclip": Recipe("Sub-clip", ablation=("video:subclip_zero:0.5",)),
+    "mixture": Recipe("Mixture", ablation=(_MIXTURE,)),
+    "curriculum": Recipe(
+        "Curriculum", ablation=("video:frame_zero:0.9",), curriculum=True
+    ),
+    "missing_embedding": Recipe(
+        "Missing embedding", ablation=("video:frame_zero:0.5",), missing_embedding=True
+    ),
+    "ignore_missing": Recipe(
+        "Ignore missing", ablation=("video:frame_zero:0.5",), ignore_missing=True
+    ),
+    "robust": Recipe("Robust", ablation=(_MIXTURE,), missing_embedding=True),
+}
+
 # Points of the figures; p = 0 is the unablated pass, the same for every pattern.
 TEST_POINTS = {
     "clip_zero": (1.0, 0.7, 0.5, 0.3, 0.0),
@@ -46,20 +84,70 @@ TEST_POINTS = {
 }
 
 
+# Mean bursts in ticks at which half of the video is lost: one loss rate, many rhythms.
+BURST_P = 0.5
+MEAN_BURSTS = (2.0, 8.0, 30.0, 90.0)
+
+
 def title_of(name: str) -> str:
     """Returns the title of a model, its name if the protocol does not know it."""
-    return RECIPES[name].title if name in RECIPES else name
+    known = RECIPES | FURTHER
+    return known[name].title if name in known else name
+
+
+def parse_models(texts: Sequence[str]) -> dict[str, Recipe]:
+    """Parses what `--models` holds.
+
+    Args:
+      texts: Names of `RECIPES` and `FURTHER`; `paper` stands for all of the paper's,
+        `all` for all; `NAME=MIXTURE` or `NAME=MIXTURE+MIXTURE` trains with these
+        losses, such as `bursty=video:gilbert_elliott:0.3:12:repeat|none`.
+
+    Returns:
+      {name: recipe}, those of the paper always among them and first.
+
+    Raises:
+      errors.ConfigError: if a name is not known, is taken, or a loss can't be parsed.
+    """
+    found = dict(RECIPES)
+    known = RECIPES | FURTHER
+    for text in texts:
+        name, equals, losses = text.strip().partition("=")
+        if equals:
+            if name in known or not name.isidentifier():
+                raise errors.ConfigError(
+                    f"--models={text}: {name!r} must be a new name of letters, digits "
+                    "and underscores"
+                )
+            ablation = tuple(losses.split("+"))
+            if not conditions.parse_ablation(ablation):
+                raise errors.ConfigError(f"--models={text}: names no loss after =")
+            found[name] = Recipe(name, ablation=ablation)
+        elif name == "all":
+            found |= FURTHER
+        elif name in known:
+            found[name] = known[name]
+        elif name not in ("paper", ""):
+            raise errors.ConfigError(
+                f"--models={name}: must be paper, all, NAME=LOSS or one of "
+                f"{', '.join(known)}"
+            )
+    return found
 
 
 def experiment_of(
-    name: str, base: config.ExperimentConfig, seed: int
+    name: str,
+    base: config.ExperimentConfig,
+    seed: int,
+    recipe: Recipe | None = None,
 ) -> config.ExperimentConfig:
     """Returns the experiment that trains a model of the protocol.
 
     Args:
-      name: A key of `RECIPES`.
+      name: A key of `RECIPES` or `FURTHER`.
       base: Everything else.
       seed: Of the training.
+      recipe: How it is trained, where the protocol does not know it.
 
     Returns:
       The experiment.
@@ -67,14 +155,26 @@ def experiment_of(
     Raises:
       errors.ConfigError: if the protocol has no such model.
     """
-    if name not in RECIPES:
-        raise errors.ConfigError(f"model {name!r}: must be one of {', '.join(RECIPES)}")
-    recipe = RECIPES[name]
+    known = RECIPES | FURTHER
+    if recipe is None:
+        if name not in known:
+            raise errors.ConfigError(
+                f"model {name!r}: must be one of {', '.join(known)}"
+            )
+        recipe = known[name]
+    model, train = base.model, base.train
+    if recipe.missing_embedding is not None:
+        model = dataclasses.replace(model, missing_embedding=recipe.missing_embedding)
+    if recipe.ignore_missing is not None:
+        model = dataclasses.replace(model, ignore_missing=recipe.ignore_missing)
+    if recipe.curriculum:
+        epochs = max(train.epochs // 2, 1)
+        train = dataclasses.replace(train, curriculum_epochs=epochs)
     return dataclasses.replace(
         base,
-        model=dataclasses.replace(base.model, variant=recipe.variant),
+        model=dataclasses.replace(model, variant=recipe.variant),
         train=dataclasses.replace(
-            base.train, name=name, ablation=recipe.ablation, seed=seed
+            train, name=name, ablation=recipe.ablation, seed=seed
         ),
     )
 
@@ -88,6 +188,25 @@ def test_conditions() -> list[conditions.Condition]:
         for p in points
         if p > 0
     ]
+
+
+def study_conditions() -> list[conditions.Condition]:
+    """Returns the conditions of the report: the paper's, bursts, and both at once."""
+    bursts = [
+        conditions.Condition("video", "gilbert_elliott", BURST_P, burst, concealment)
+        for concealment in ("zero", "repeat")
+        for burst in MEAN_BURSTS
+    ]
+    further = [
+        conditions.parse(text)
+        for text in (
+            "audio:gilbert_elliott:0.5:30:zero",
+            "both:frame_zero:0.9",
+            "both:frame_repeat:0.9",
+            "both:gilbert_elliott:0.5:30:zero",
+        )
+    ]
+    return [*test_conditions(), *bursts, *further]
 
 
 def parse_conditions(texts: Sequence[str]) -> list[conditions.Condition]:

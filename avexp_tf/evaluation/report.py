@@ -9,7 +9,9 @@ import pandas as pd
 
 from avexp_tf import config
 from avexp_tf import files
+from avexp_tf.evaluation import document
 from avexp_tf.evaluation import protocol
+from avexp_tf.evaluation import published
 
 _POINT = ["modality", "pattern", "p", "mean_burst"]
 _PATTERN_TITLES = {
@@ -17,8 +19,10 @@ _PATTERN_TITLES = {
     "clip_zero": "Clip-Zero",
     "frame_zero": "Frame-Zero",
     "frame_repeat": "Frame-Repeat",
+    "gilbert_elliott_zero": "bursts of zeros",
+    "gilbert_elliott_repeat": "bursts of repeats",
 }
-_CAPTIONS = {
+CAPTIONS = {
     "figure_3.png": "Figure 3: CCC when audio is lost. Lines are means over training "
     "and loss seeds, bands span them; a flat line means that the model does not need "
     "the audio.",
@@ -27,11 +31,12 @@ _CAPTIONS = {
 }
 
 
-def point_table(results: pd.DataFrame) -> pd.DataFrame:
+def point_table(results: pd.DataFrame, with_paper: bool = False) -> pd.DataFrame:
     """Returns CCC per point and model, means over seeds, as text.
 
     Args:
       results: With the columns of `sweep.RESULT_COLUMNS`.
+      with_paper: Put the paper's own numbers beside ours.
 
     Returns:
       One row per point; per model, and for the optimum where it is known, a column
@@ -44,9 +49,13 @@ def point_table(results: pd.DataFrame) -> pd.DataFrame:
     audio_visual = [name for name in names if not name.endswith("_only")]
     rows = []
     for point in order.itertuples(index=False):
-        row = {"lost": _words(point)}
+        row = {"lost": words_of(*point)}
         for name in names:
-            row[protocol.title_of(name)] = _pair(mean["ccc"], (*point, name))
+            cell = _pair(mean["ccc"], (*point, name))
+            paper = published.CCC.get((name, *point[:3])) if with_paper else None
+            if paper:
+                cell += f" [{published.DATA_SET}: {paper[0]:.3f} / {paper[1]:.3f}]"
+            row[protocol.title_of(name)] = cell
         for name in audio_visual[:1] or names[:1]:
             if mean["optimum"].notna().any():
                 row["Best possible"] = _pair(mean["optimum"], (*point, name))
@@ -54,32 +63,18 @@ def point_table(results: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _words(point: tuple) -> str:
-    modality, pattern, p, mean_burst = point
+def words_of(modality: str, pattern: str, p: float, mean_burst: float = 0.0) -> str:
+    """Returns a condition in words, such as `video Frame-Zero p=0.95`."""
     title = _PATTERN_TITLES.get(pattern, pattern)
     if modality == "none":
         return title
-    burst = f", bursts of {mean_burst:g}" if mean_burst else ""
+    burst = f", mean {mean_burst:g} ticks" if mean_burst else ""
     return f"{modality} {title} p={p:g}{burst}"
 
 
 def _pair(values: pd.Series, key: tuple) -> str:
     pair = [values.get((*key, target), float("nan")) for target in config.TARGETS]
     return " / ".join("-" if value != value else f"{value:.3f}" for value in pair)
-
-
-def markdown_table(table: pd.DataFrame) -> str:
-    """Returns a data frame of text as a Markdown table with aligned columns."""
-    cells = [list(table.columns), *table.to_numpy().tolist()]
-    widths = [max(len(str(row[i])) for row in cells) for i in range(len(cells[0]))]
-    lines = [
-        "| "
-        + " | ".join(str(c).ljust(w) for c, w in zip(row, widths, strict=True))
-        + " |"
-        for row in cells
-    ]
-    rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
-    return "\n".join([lines[0], rule, *lines[1:]])
 
 
 def write(
@@ -102,7 +97,7 @@ def write(
     Raises:
       errors.DataError: if the file can't be written.
     """
-    table = markdown_table(point_table(results))
+    table = document.markdown_table(point_table(results))
     seeds = sorted(set(results["train_seed"]))
     lines = [
         "# Robustness to missing modalities",
@@ -118,7 +113,7 @@ def write(
         "",
     ]
     for name in figures:
-        lines += [f"![{_CAPTIONS[name]}]({name})", "", f"*{_CAPTIONS[name]}*", ""]
+        lines += [f"![{CAPTIONS[name]}]({name})", "", f"*{CAPTIONS[name]}*", ""]
     with files.replacing(os.path.join(out_dir, "report.md")) as file:
         file.write("\n".join(lines).encode())
     return table

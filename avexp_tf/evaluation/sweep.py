@@ -7,6 +7,7 @@ import csv
 import dataclasses
 import os
 from collections.abc import Iterator
+from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,7 +19,9 @@ from avexp_tf import config
 from avexp_tf import errors
 from avexp_tf import files
 from avexp_tf.data import condition as conditions
+from avexp_tf.data import contents
 from avexp_tf.data import pipeline
+from avexp_tf.evaluation import measurement as measurements
 from avexp_tf.evaluation import optimum as optima
 from avexp_tf.models import sweep_predictor
 from avexp_tf.objectives import moments
@@ -41,10 +44,40 @@ RESULT_COLUMNS = (
 
 
 @dataclasses.dataclass(frozen=True)
+class Label:
+    """What results call a model.
+
+    Attributes:
+      name: baseline, clip_zero, ...
+      train_seed: Seed of its training.
+      variant: audio_visual, video_only or audio_only.
+    """
+
+    name: str
+    train_seed: int
+    variant: str
+
+    @classmethod
+    def of(cls, model: run_dirs.TrainedModel) -> Label:
+        """Returns the label of a model."""
+        return cls(model.name, model.train_seed, model.variant)
+
+    @classmethod
+    def of_run(cls, run_dir: run_dirs.RunDir) -> Label:
+        """Returns the label of a run's model, without loading it."""
+        experiment = run_dir.config()
+        return cls(
+            experiment.train.name, experiment.train.seed, experiment.model.variant
+        )
+
+
+@dataclasses.dataclass(frozen=True)
 class SweepResult:
     """What a sweep measured.
 
     Attributes:
+      labels: Of the models.
+      sweep: K pairs of condition and loss seed.
       results: One row per model, condition, loss seed and target, with the columns of
         `RESULT_COLUMNS`; `optimum` is NaN where it is not known.
       recordings: The same per recording: `recording_id` and `subject_id` instead of
@@ -52,6 +85,8 @@ class SweepResult:
       moments: float64 [models, K, recordings, 2, 6]; see `objectives.moments`.
     """
 
+    labels: Sequence[Label]
+    sweep: Sequence[tuple[conditions.Condition, int]]
     results: pd.DataFrame
     recordings: pd.DataFrame
     moments: np.ndarray
@@ -90,49 +125,106 @@ def evaluate(
     Raises:
       errors.DataError: if a model takes other inputs than the records hold.
     """
+    sweep = sweep_of(tested, loss_seeds)
+    variants = list(dict.fromkeys(model.variant for model in models))
+    known = optima.predictors(source.manifest, variants)
+    _, measured = measure(models, known, source, sweep, predictions_path)
+    return tabulate(
+        [Label.of(model) for model in models],
+        sweep,
+        source.manifest.split(source.split).recordings,
+        measured[: len(models)],
+        dict(zip(known, measured[len(models) :], strict=True)),
+    )
+
+
+def measure(
+    models: Sequence[run_dirs.TrainedModel],
+    known: Mapping[str, scoring.Predict],
+    source: pipeline.Source,
+    sweep: Sequence[tuple[conditions.Condition, int]],
+    predictions_path: str | os.PathLike[str] | None = None,
+    title: str = "sweep",
+) -> tuple[measurements.Ticks, list[measurements.Measurement]]:
+    """Predicts one split in one reading.
+
+    Args:
+      models: All of them see the same losses.
+      known: Further predictors; see `optimum.predictors`.
+      source: The split.
+      sweep: K pairs of condition and loss seed.
+      predictions_path: Where to write every prediction as CSV; None writes none.
+      title: Of the progress bar.
+
+    Returns:
+      The split's ticks, and one measurement per model, then per further predictor.
+
+    Raises:
+      errors.DataError: if a model takes other inputs than the records hold.
+    """
     for model in models:
         run_dirs.check_same_inputs(
             model.run_dir.manifest(), source.manifest, source.data.records
         )
-    sweep = sweep_of(tested, loss_seeds)
     batches = pipeline.evaluation_batches(
         source, [(((condition,),), seed) for condition, seed in sweep]
     )
     predictors: list[scoring.Predict] = [
         sweep_predictor.SweepPredictor(model.model).predict for model in models
     ]
-    variants = list(dict.fromkeys(model.variant for model in models))
-    known = optima.predictors(source.manifest, variants)
+    predictors += known.values()
     entries = source.manifest.split(source.split).recordings
     row_of = {entry.recording_id: row for row, entry in enumerate(entries)}
-    total = np.zeros(
-        (
-            len(models) + len(known),
-            len(sweep),
-            len(entries),
-            len(config.TARGETS),
-            moments.SIZE,
-        )
-    )
+    shape = (len(sweep), len(entries), len(config.TARGETS), moments.SIZE)
+    total = np.zeros((len(predictors), *shape))
+    unablated: list[list[np.ndarray]] = [[] for _ in predictors]
+    ticks: list[measurements.Ticks] = []
     n_ticks = sum(entry.n_ticks for entry in entries)
     with contextlib.ExitStack() as stack:
         write = stack.enter_context(_prediction_writer(predictions_path, models, sweep))
         bar = stack.enter_context(
-            tqdm.tqdm(total=n_ticks, desc="sweep", unit="tick", unit_scale=True)
+            tqdm.tqdm(total=n_ticks, desc=title, unit="tick", unit_scale=True)
         )
-        for segment in scoring.predict_segments(
-            batches, predictors + list(known.values())
-        ):
+        for segment in scoring.predict_segments(source.reading(batches), predictors):
             row = row_of[segment.recording_id]
             for index, part in enumerate(scoring.segment_moments(segment)):
                 total[index, :, row] = moments.merge(total[index, :, row], part)
+                unablated[index].append(segment.predicted[index][0].astype(np.float32))
+            ticks.append(measurements.Ticks.of(segment, row))
             write(segment)
             bar.update(len(segment.labels))
-    best = dict(zip(known, total[len(models) :], strict=True))
-    total = total[: len(models)]
+    return measurements.Ticks.joined(ticks), [
+        measurements.Measurement(one, np.concatenate(parts))
+        for one, parts in zip(total, unablated, strict=True)
+    ]
+
+
+def tabulate(
+    labels: Sequence[Label],
+    sweep: Sequence[tuple[conditions.Condition, int]],
+    entries: Sequence[contents.Entry],
+    measured: Sequence[measurements.Measurement],
+    best: Mapping[str, measurements.Measurement],
+) -> SweepResult:
+    """Makes tables of measurements.
+
+    Args:
+      labels: Of the models.
+      sweep: K pairs of condition and loss seed.
+      entries: The recordings of the split.
+      measured: One per model.
+      best: Of the best possible model of each variant, where it is known.
+
+    Returns:
+      The tables.
+    """
+    total = np.stack([one.moments for one in measured])
+    optimum = {variant: one.moments for variant, one in best.items()}
     return SweepResult(
-        _results(models, sweep, total, best),
-        _recordings(models, sweep, total, entries),
+        labels,
+        sweep,
+        _results(labels, sweep, total, optimum),
+        _recordings(labels, sweep, total, entries),
         total,
     )
 
@@ -146,7 +238,7 @@ def _pooled(per_recording: np.ndarray) -> np.ndarray:
 
 
 def _results(
-    models: Sequence[run_dirs.TrainedModel],
+    labels: Sequence[Label],
     sweep: Sequence[tuple[conditions.Condition, int]],
     total: np.ndarray,
     best: dict[str, np.ndarray],
@@ -158,12 +250,12 @@ def _results(
     }
     pooled = _pooled(total)
     ccc = moments.ccc_of(pooled)
-    for m, model in enumerate(models):
+    for m, label in enumerate(labels):
         for k, (condition, seed) in enumerate(sweep):
             for t, target in enumerate(config.TARGETS):
-                known = optimum.get(model.variant)
+                known = optimum.get(label.variant)
                 rows.append(
-                    _condition_columns(model, condition, seed)
+                    _condition_columns(label, condition, seed)
                     | {
                         "target": target,
                         "ccc": ccc[m, k, t],
@@ -175,19 +267,19 @@ def _results(
 
 
 def _recordings(
-    models: Sequence[run_dirs.TrainedModel],
+    labels: Sequence[Label],
     sweep: Sequence[tuple[conditions.Condition, int]],
     total: np.ndarray,
-    entries: Sequence[Any],
+    entries: Sequence[contents.Entry],
 ) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     ccc = moments.ccc_of(total)
-    for m, model in enumerate(models):
+    for m, label in enumerate(labels):
         for k, (condition, seed) in enumerate(sweep):
             for r, entry in enumerate(entries):
                 for t, target in enumerate(config.TARGETS):
                     rows.append(
-                        _condition_columns(model, condition, seed)
+                        _condition_columns(label, condition, seed)
                         | {
                             "recording_id": entry.recording_id,
                             "subject_id": entry.subject_id,
@@ -200,11 +292,11 @@ def _recordings(
 
 
 def _condition_columns(
-    model: run_dirs.TrainedModel, condition: conditions.Condition, seed: int
+    label: Label, condition: conditions.Condition, seed: int
 ) -> dict[str, Any]:
     return {
-        "model": model.name,
-        "train_seed": model.train_seed,
+        "model": label.name,
+        "train_seed": label.train_seed,
         "modality": condition.modality,
         "pattern": condition.pattern_label,
         "p": condition.p,
@@ -281,10 +373,13 @@ def check_seeds(flag: str, texts: Sequence[str]) -> list[int]:
       texts: The seeds.
 
     Raises:
-      errors.ConfigError: if there is none, or one is no whole number from 0 on.
+      errors.ConfigError: if there is none, or one is no number that a seed may be.
     """
-    if not texts or not all(text.strip().isdigit() for text in texts):
+    largest = config.LARGEST_SEED
+    if not texts or not all(
+        text.strip().isdecimal() and int(text) <= largest for text in texts
+    ):
         raise errors.ConfigError(
-            f"--{flag}={','.join(texts)}: must be whole numbers from 0 on"
+            f"--{flag}={','.join(texts)}: must be whole numbers from 0 to {largest}"
         )
     return list(dict.fromkeys(int(text) for text in texts))

@@ -1,0 +1,195 @@
+"""The paper's study on records of your own: six models, their sweep, and the report.
+
+    avexp-reproduce --records=runs/my/records --out=runs/my/study
+    avexp-reproduce --records=runs/my/records --out=runs/my/study --models=robust,bursts
+
+Writes report.html, report.md, results.csv, recordings.csv, comparisons.csv and all
+figures as PNG and SVG; the models lie in --out, one run directory per training. A study
+that was stopped goes on where it was, and gives the same report.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from absl import flags
+
+from avexp_tf import cli
+from avexp_tf import config
+from avexp_tf import errors
+from avexp_tf import flags as avexp_flags
+from avexp_tf import runtime
+
+if TYPE_CHECKING:
+    from avexp_tf.data import condition
+    from avexp_tf.evaluation import protocol
+    from avexp_tf.evaluation import study
+
+
+def define_study_flags(train_seeds: str) -> None:
+    """Defines the flags that every study has.
+
+    Args:
+      train_seeds: Default of --train_seeds.
+    """
+    if "train_seeds" in flags.FLAGS:
+        return
+    module = avexp_flags.MODULE
+    for name, default, text in (
+        (
+            "models",
+            "paper",
+            "Models to train beside the paper's six: names such as robust, mixture, "
+            "bursts, subclip, curriculum, missing_embedding, ignore_missing, "
+            "audio_clip_zero, audio_frame_zero, both_frame_zero; all; or NAME=LOSS "
+            "with a loss as in --ablation, parts joined by +.",
+        ),
+        ("train_seeds", train_seeds, "Each model is trained once per seed."),
+        ("loss_seeds", "1,2", "Each loss is drawn once per seed."),
+    ):
+        flags.DEFINE_list(name, default, text, module_name=module)
+    flags.DEFINE_integer(
+        "jobs",
+        0,
+        "Trainings at a time; 0 takes one per core, up to four.",
+        module_name=module,
+    )
+    flags.DEFINE_integer(
+        "resamples", 2000, "Bootstrap resamples of recordings.", module_name=module
+    )
+
+
+def define_flags() -> None:
+    """Defines the flags of this command."""
+    avexp_flags.define(
+        config.DataConfig,
+        config.ModelConfig,
+        config.TrainConfig,
+        skip=("name", "variant", "ablation", "seed"),
+    )
+    runtime.define_flags()
+    define_study_flags(train_seeds="0,1,2")
+    if "out" not in flags.FLAGS:
+        flags.DEFINE_string(
+            "out", "", "Folder for everything.", module_name=avexp_flags.MODULE
+        )
+
+
+def run_study(
+    base: config.ExperimentConfig,
+    recipes: Mapping[str, protocol.Recipe],
+    tested: Sequence[condition.Condition],
+    train_seeds: Sequence[int],
+    loss_seeds: Sequence[int],
+    out: pathlib.Path,
+    jobs: int = 0,
+    n_resamples: int = 2000,
+) -> tuple[str, list[str], list[study.Training]]:
+    """Trains, sweeps and reports; what is finished is kept.
+
+    Args:
+      base: Everything that the models share.
+      recipes: {name: how it is trained}.
+      tested: Conditions, the unablated one first.
+      train_seeds: Each model is trained once per seed.
+      loss_seeds: Each loss is drawn once per seed.
+      out: Folder for everything.
+      jobs: Trainings at a time; 0 takes one per core, up to four.
+      n_resamples: Of the bootstrap.
+
+    Returns:
+      The table of all points as Markdown, the names of the files in `out`, and the
+      trainings.
+
+    Raises:
+      errors.ConfigError: if a setting breaks its rule.
+      errors.DataError: if the records can't be used, or `out` can't be written.
+      errors.RunError: if a training fails.
+    """
+    from avexp_tf.data import condition as conditions
+    from avexp_tf.data import manifest as manifests
+    from avexp_tf.evaluation import findings
+    from avexp_tf.evaluation import protocol
+    from avexp_tf.evaluation import study
+    from avexp_tf.evaluation import study_report
+
+    n_jobs, threads = study.check_jobs(jobs)
+    manifest = manifests.Manifest.load(base.data.records)
+    for split in ("train", "dev", "validation"):
+        manifest.split(split)
+    trainings = [
+        study.Training(
+            protocol.experiment_of(name, base, seed, recipe),
+            out / (name if seed == train_seeds[0] else f"{name}-seed-{seed}"),
+        )
+        for seed in train_seeds
+        for name, recipe in recipes.items()
+    ]
+    run_paths = [training.run_path for training in trainings]
+    study.run(trainings, n_jobs, threads)
+    kept = out / "sweeps"
+    validation = study.measure(
+        run_paths,
+        base.data,
+        "validation",
+        tested,
+        loss_seeds,
+        kept,
+    )
+    dev = study.measure(
+        run_paths, base.data, "dev", [conditions.NONE], loss_seeds, kept
+    )
+    found = findings.gather(base.data.records, validation, dev, run_paths, n_resamples)
+    table, names = study_report.write(found, out)
+    return table, names, trainings
+
+
+def main(argv: Sequence[str]) -> None:
+    """Reads the flags and runs the study."""
+    cli.no_positionals(argv)
+    values = flags.FLAGS
+    for name in ("records", "out"):
+        if not values[name].value:
+            raise errors.ConfigError(f"--{name} must be given; see --help")
+    base = config.ExperimentConfig(
+        avexp_flags.parsed(config.DataConfig),
+        avexp_flags.parsed(config.ModelConfig, variant="audio_visual"),
+        avexp_flags.parsed(config.TrainConfig, name="baseline", ablation=(), seed=0),
+    )
+    from avexp_tf.evaluation import protocol
+
+    recipes = protocol.parse_models(values.models)
+    runtime.set_up()
+    from avexp_tf.evaluation import sweep
+
+    train_seeds = sweep.check_seeds("train_seeds", values.train_seeds)
+    loss_seeds = sweep.check_seeds("loss_seeds", values.loss_seeds)
+    out = pathlib.Path(values.out)
+    table, names, _ = run_study(
+        base,
+        recipes,
+        protocol.study_conditions(),
+        train_seeds,
+        loss_seeds,
+        out,
+        values.jobs,
+        values.resamples,
+    )
+    print(table)
+    for name in names:
+        print(out / name)
+
+
+def run() -> None:
+    """The console script."""
+    cli.run(main, define_flags, __doc__)
+
+
+if __name__ == "__main__":
+    # The trainings are processes that import this package from where this one does.
+    os.environ.setdefault("PYTHONUNBUFFERED", "1")
+    run()

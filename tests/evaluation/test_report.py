@@ -1,0 +1,164 @@
+"""The table of the report and the paper's figures."""
+
+import itertools
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from avexp_tf import errors
+from avexp_tf.evaluation import figures
+from avexp_tf.evaluation import protocol
+from avexp_tf.evaluation import report
+from avexp_tf.evaluation import sweep
+
+
+def results_of(models, conditions, train_seeds=(0,), loss_seeds=(1, 2), optimum=0.9):
+    """CCC that can be told from its row: 0.1 per seed on top of 1 - p."""
+    rows = [
+        {
+            "model": model,
+            "train_seed": train_seed,
+            "modality": condition.modality,
+            "pattern": condition.pattern_label,
+            "p": condition.p,
+            "mean_burst": condition.mean_burst or np.nan,
+            "loss_seed": loss_seed,
+            "target": target,
+            "ccc": (1 - condition.p) / 2 + 0.1 * train_seed + 0.01 * loss_seed + shift,
+            "optimum": optimum,
+            "n_ticks": 100,
+        }
+        for model, train_seed, (condition, loss_seed), (target, shift) in (
+            itertools.product(
+                models,
+                train_seeds,
+                sweep.sweep_of(conditions, loss_seeds),
+                (("valence", 0.0), ("arousal", 0.2)),
+            )
+        )
+    ]
+    return pd.DataFrame(rows, columns=list(sweep.RESULT_COLUMNS))
+
+
+PROTOCOL = protocol.test_conditions()
+
+
+def test_the_table_has_every_model_at_every_point():
+    results = results_of(protocol.RECIPES, PROTOCOL)
+    table = report.point_table(results)
+    assert list(table.columns) == [
+        "lost",
+        "Baseline",
+        "Clip-Zero",
+        "Frame-Zero",
+        "Frame-Repeat",
+        "Video only",
+        "Audio only",
+        "Best possible",
+    ]
+    assert len(table) == 25
+    assert table["lost"][0] == "nothing lost"
+    assert table["lost"][1] == "audio Clip-Zero p=1" or "video Clip-Zero p=1"
+    assert table["Baseline"][0] == "0.510 / 0.710"
+    assert (table["Best possible"] == "0.900 / 0.900").all()
+    row = table[table["lost"] == "video Frame-Zero p=0.95"].iloc[0]
+    # The mean of both loss seeds: 0.025 + 0.015.
+    assert row["Frame-Zero"] == "0.040 / 0.240"
+
+
+def test_seeds_are_averaged_and_what_is_unknown_is_a_dash():
+    results = results_of(["mine"], PROTOCOL[:1], (0, 2), (1,), optimum=np.nan)
+    results.loc[results["target"] == "arousal", "ccc"] = np.nan
+    table = report.point_table(results)
+    assert table.to_dict("list") == {"lost": ["nothing lost"], "mine": ["0.610 / -"]}
+
+
+def test_bursts_are_told_apart():
+    conditions = protocol.parse_conditions(
+        ["video:gilbert_elliott:0.3:4", "video:gilbert_elliott:0.3:12:repeat"]
+    )
+    table = report.point_table(results_of(["baseline"], conditions))
+    assert list(table["lost"]) == [
+        "nothing lost",
+        "video gilbert_elliott_zero p=0.3, bursts of 4",
+        "video gilbert_elliott_repeat p=0.3, bursts of 12",
+    ]
+
+
+def test_columns_of_markdown_are_aligned():
+    table = pd.DataFrame({"a": ["x", "long cell"], "wide name": ["1", "2"]})
+    lines = report.markdown_table(table).splitlines()
+    assert lines == [
+        "| a         | wide name |",
+        "|-----------|-----------|",
+        "| x         | 1         |",
+        "| long cell | 2         |",
+    ]
+
+
+def test_what_is_drawn_is_what_was_measured(tmp_path):
+    for conditions, expected in (
+        (PROTOCOL, ["figure_3.png", "figure_4.png"]),
+        (protocol.parse_conditions(["video:frame_zero:0.9"]), ["figure_4.png"]),
+        (protocol.parse_conditions(["both:frame_zero:0.9"]), []),
+        (PROTOCOL[:1], []),
+    ):
+        folder = tmp_path / str(len(conditions)) / str(len(expected))
+        folder.mkdir(parents=True)
+        results = results_of(protocol.RECIPES, conditions)
+        assert figures.draw_all(results, folder) == expected
+        assert sorted(path.name for path in folder.iterdir()) == expected
+        for name in expected:
+            assert (folder / name).read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("models", [["video_only"], ["mine"], list(protocol.RECIPES)])
+def test_the_lines_of_a_figure(models, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(figures.plt, "close", drawn.append)
+    results = results_of(models, PROTOCOL, (0, 1))
+    figures.draw(results, "audio", tmp_path / "figure.png")
+    (figure,) = drawn
+    assert [axis.get_title() for axis in figure.axes[:3]] == [
+        "(a) Clip-Zero",
+        "(b) Frame-Zero",
+        "(c) Frame-Repeat",
+    ]
+    lines = {line.get_label(): line for line in figure.axes[0].lines}
+    expected = {protocol.title_of(name) for name in models if name != "audio_only"}
+    assert expected <= lines.keys()
+    assert "Audio only" not in lines  # it is what is lost
+    if "mine" in models:
+        # p = 1, .7, .5, .3, 0: (1 - p) / 2, train seeds 0 and 1; where the loss is
+        # drawn, loss seeds 1 and 2.
+        y = lines["mine"].get_ydata()
+        np.testing.assert_allclose(y, [0.06, 0.215, 0.315, 0.415, 0.56], atol=1e-9)
+        assert [t.get_text() for t in figure.axes[3].get_xticklabels()] == [
+            "1",
+            "0.7",
+            "0.5",
+            "0.3",
+            "0",
+        ]
+    plt.close(figure)
+
+
+def test_a_figure_that_can_not_be_written(tmp_path):
+    results = results_of(["baseline"], PROTOCOL)
+    with pytest.raises(errors.DataError, match="figure_3.png: can't be written"):
+        figures.draw_all(results, tmp_path / "nowhere")
+    assert plt.get_fignums() == []
+
+
+def test_the_report_names_records_seeds_and_figures(tmp_path):
+    results = results_of(["baseline"], PROTOCOL, (3, 4), (5, 6))
+    table = report.write(results, ["figure_4.png"], "my/records", tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    assert table in text
+    assert "`my/records`" in text
+    assert "3, 4" in text
+    assert "5, 6" in text
+    assert "(figure_4.png)" in text
+    assert "figure_3" not in text

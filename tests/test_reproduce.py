@@ -1,0 +1,224 @@
+"""A study's report: whole, the same after any stop, and true to its tables."""
+
+import re
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from avexp_tf import config
+from avexp_tf import errors
+from avexp_tf import reproduce
+from avexp_tf.corpora import synthetic
+from avexp_tf.data import condition as conditions
+from avexp_tf.data import pipeline
+from avexp_tf.data import prepare
+from avexp_tf.evaluation import protocol
+from avexp_tf.evaluation import sweep as sweeps
+from avexp_tf.training import run_dir as run_dirs
+
+CORPUS = synthetic.SyntheticConfig(
+    video_dim=8,
+    audio_dim=3,
+    train_speakers=1,
+    dev_speakers=1,
+    validation_speakers=3,
+    min_ticks=120,
+    max_ticks=200,
+    no_face=0.2,
+    silence=0.3,
+)
+RECIPES = {name: protocol.RECIPES[name] for name in ("baseline", "audio_only")}
+TRAIN_SEEDS, LOSS_SEEDS = (0, 1), (1, 2)
+TESTED = [
+    conditions.NONE,
+    *map(
+        conditions.parse,
+        (
+            "video:frame_zero:1",
+            "video:frame_zero:0.9",
+            "audio:clip_zero:1",
+            "video:gilbert_elliott:0.5:2:zero",
+            "video:gilbert_elliott:0.5:8:zero",
+        ),
+    ),
+]
+
+
+def base_of(records):
+    return config.ExperimentConfig(
+        config.DataConfig(records=str(records), clip_ticks=40, eval_stride=40),
+        config.ModelConfig(d_model=8, num_heads=2, ff_dim=8, num_layers=1),
+        config.TrainConfig(epochs=2),
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Records, and run directories as trainings leave them, with random weights."""
+    folder = tmp_path_factory.mktemp("trained")
+    records = folder / "records"
+    settings = config.RecordsConfig(context_ticks=4, segment_ticks=100)
+    prepare.prepare(synthetic.SyntheticCorpus(CORPUS), records, settings)
+    base = base_of(records)
+    manifest = pipeline.Source.open(base.data, "train").manifest
+    rng = np.random.default_rng(0)
+    for seed in TRAIN_SEEDS:
+        for name in RECIPES:
+            path = folder / "runs" / (name if seed == 0 else f"{name}-seed-{seed}")
+            experiment = protocol.experiment_of(name, base, seed)
+            run = run_dirs.RunDir(path)
+            run.begin(experiment, manifest)
+            model = run_dirs.build_model(experiment, manifest)
+            model.set_weights([rng.normal(0, 0.3, w.shape) for w in model.weights])
+            run.save_weights(model)
+            scalars = ",alpha,beta" if name == "baseline" else ""
+            values = ",0.25,-1.5" if name == "baseline" else ""
+            run.history_path.write_text(
+                f"epoch,step,loss,dev_ccc,dev_valence,dev_arousal{scalars},seconds\n"
+                f"1,4,0.9,0.2,0.1,0.3{values},{rng.uniform(1, 9)}\n"
+                f"2,8,0.8,0.1,0.1,0.1{values},{rng.uniform(1, 9)}\n"
+            )
+            run.finish({"epoch": 1})
+    return folder
+
+
+def study(trained, out):
+    if not out.exists():
+        shutil.copytree(trained / "runs", out)
+    return reproduce.run_study(
+        base_of(trained / "records"),
+        RECIPES,
+        TESTED,
+        TRAIN_SEEDS,
+        LOSS_SEEDS,
+        out,
+        jobs=1,
+        n_resamples=50,
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(trained, tmp_path_factory):
+    """A study that nobody stopped: its folder and what it returned."""
+    out = tmp_path_factory.mktemp("study") / "out"
+    return out, study(trained, out)
+
+
+def test_everything_is_written(finished):
+    out, (table, names, trainings) = finished
+    assert len(trainings) == 4
+    assert all((out / name).stat().st_size for name in names)
+    assert {"results.csv", "comparisons.csv", "report.md", "report.html"} <= set(names)
+    figures = {name for name in names if name.endswith(".png")}
+    assert {name.replace(".png", ".svg") for name in figures} <= set(names)
+    assert {"figure_3.png", "figure_4.png", "bursts.png", "areas.png"} <= figures
+    assert "Baseline" in table
+
+
+def test_the_page_holds_every_figure_and_links_nothing(finished):
+    out, (_, names, _) = finished
+    page = (out / "report.html").read_text()
+    n_figures = sum(name.endswith(".png") for name in names)
+    assert page.count('src="data:image/png;base64,') == n_figures
+    assert len(re.findall("<figcaption>[^<]{40,}</figcaption>", page)) == n_figures
+    assert "http" not in re.sub('base64,[^"]*', "", page)
+    for words in (
+        "Never below unimodal",
+        "Really missing",
+        "[Aff-Wild2: 0.393 / 0.522]",
+        "[Aff-Wild2: -0.060 / 0.284]",
+    ):
+        assert words in page and words in (out / "report.md").read_text()
+
+
+def test_results_are_what_a_plain_sweep_gives(trained, finished):
+    out, (_, _, trainings) = finished
+    results = pd.read_csv(out / "results.csv")
+    assert list(results.columns) == list(sweeps.RESULT_COLUMNS)
+    models = [run_dirs.TrainedModel.load(one.run_path) for one in trainings]
+    source = pipeline.Source.open(base_of(trained / "records").data, "validation")
+    plain = sweeps.evaluate(models, source, TESTED, LOSS_SEEDS).results
+    assert len(plain) == len(results)
+    np.testing.assert_allclose(results["ccc"], plain["ccc"], atol=2e-6)
+    np.testing.assert_allclose(results["optimum"], plain["optimum"], atol=2e-6)
+
+
+def test_ticks_are_either_missing_or_present(finished):
+    page = (finished[0] / "report.md").read_text()
+    rows = re.findall(r"\| (video|audio) +\| (missing|present) +\| (\d+)", page)
+    assert len(rows) == 4
+    total = {"video": 0, "audio": 0}
+    for modality, _, n_ticks in rows:
+        assert int(n_ticks) > 0
+        total[modality] += int(n_ticks)
+    results = pd.read_csv(finished[0] / "results.csv")
+    assert set(total.values()) == {results["n_ticks"].max()}
+
+
+def test_the_kept_epoch_and_its_scalars_are_told(finished):
+    page = (finished[0] / "report.md").read_text()
+    row = r"\| Baseline +\| 1 +\| 1 +\| 0\.200 +\| 0\.250 +\| -1\.500 +\|"
+    assert re.search(row, page)
+    assert re.search(r"\| Audio only +\| 0 +\| 1 +\| 0\.200 +\| - +\| - +\|", page)
+
+
+def files_of(out):
+    suffixes = (".csv", ".md", ".html", ".png", ".svg")
+    return {
+        path.name: path.read_bytes()
+        for path in out.iterdir()
+        if path.suffix in suffixes
+    }
+
+
+def test_stopped_anywhere_it_gives_the_same_report(
+    trained, finished, tmp_path, monkeypatch
+):
+    out = tmp_path / "out"
+    real, calls = sweeps.measure, []
+
+    def stopped(models, *args, **kwargs):
+        if len(calls) % 2:
+            calls.append("stopped")
+            raise KeyboardInterrupt
+        calls.append([model.train_seed for model in models])
+        return real(models, *args, **kwargs)
+
+    monkeypatch.setattr(sweeps, "measure", stopped)
+    for _ in range(2):  # in the second group of validation, then before dev's second
+        with pytest.raises(KeyboardInterrupt):
+            study(trained, out)
+    assert not (out / "report.md").exists()
+    monkeypatch.setattr(sweeps, "measure", real)
+    study(trained, out)
+    assert calls == [[0, 0], "stopped", [1, 1], "stopped"]
+    assert files_of(out) == files_of(finished[0])
+
+
+def test_nothing_finished_is_done_again_but_what_was_damaged_is(
+    trained, finished, tmp_path, monkeypatch
+):
+    out = tmp_path / "out"
+    shutil.copytree(finished[0], out)
+    (out / "sweeps" / "validation-audio_only.npz").write_bytes(b"half of it")
+    (out / "figure_4.png").unlink()
+    measured = []
+    real = sweeps.measure
+
+    def noted(models, known, *args, **kwargs):
+        measured.append(([model.name for model in models], list(known)))
+        return real(models, known, *args, **kwargs)
+
+    monkeypatch.setattr(sweeps, "measure", noted)
+    study(trained, out)
+    assert measured == [(["audio_only"], [])]
+    assert files_of(out) == files_of(finished[0])
+
+
+def test_missing_records_are_refused_before_anything_is_trained(trained, tmp_path):
+    base = base_of(tmp_path / "nothing")
+    with pytest.raises(errors.AvexpError, match="nothing"):
+        reproduce.run_study(base, RECIPES, TESTED, (0,), (1,), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
