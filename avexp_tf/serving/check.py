@@ -1,94 +1,136 @@
-"""Compares an export with the Keras model that it came from, on records with losses."""
+"""Holds an export, its LiteRT files and a server against the Keras model."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pathlib
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from avexp_tf import config
-from avexp_tf.data import condition as conditions
-from avexp_tf.data import manifest as manifests
+from avexp_tf import errors
 from avexp_tf.data import pipeline
-from avexp_tf.models import sweep_predictor
+from avexp_tf.serving import export_config
+from avexp_tf.serving import litert
+from avexp_tf.serving import litert_model
+from avexp_tf.serving import parity
+from avexp_tf.serving import requests
+from avexp_tf.serving import saved_model
 from avexp_tf.training import run_dir as run_dirs
 
-# Whole and partial losses of either modality, and of both.
-CONDITIONS = (
-    "none",
-    "video:clip_zero:1",
-    "audio:clip_zero:1",
-    "video:frame_zero:0.9",
-    "audio:frame_zero:0.5",
-    "both:clip_zero:1",
-)
+SAVED_MODEL = "saved_model"
+LITERT = "litert_"  # and the variant
+SERVER = "server"
+
+
+def saved_model_candidate(version_dir: str | os.PathLike[str]) -> parity.Candidate:
+    """Returns an export as a candidate.
+
+    Raises:
+      errors.DataError: if it can't be loaded.
+    """
+    try:
+        loaded = tf.saved_model.load(os.fspath(version_dir))
+    except (OSError, ValueError, tf.errors.OpError) as error:
+        reason = (str(error).split("\n") or [""])[0]
+        raise errors.DataError(f"{version_dir}: can't be loaded: {reason}") from None
+
+    def call(signature: str, request: requests.Arrays) -> np.ndarray:
+        function = loaded.signatures[signature]
+        names = function.structured_input_signature[1]
+        found = function(**{name: tf.constant(request[name]) for name in names})
+        return np.stack([found[target].numpy() for target in config.TARGETS], axis=-1)
+
+    return parity.Candidate(
+        SAVED_MODEL, parity.FLOAT32, call, n_bytes=_size_of(pathlib.Path(version_dir))
+    )
+
+
+def litert_candidates(folder: str | os.PathLike[str]) -> list[parity.Candidate]:
+    """Returns the LiteRT files of a folder as candidates, in the order of `VARIANTS`.
+
+    Raises:
+      errors.DataError: if one can't be loaded.
+    """
+    found = []
+    for name, variant in litert.VARIANTS.items():
+        path = pathlib.Path(folder) / f"{name}{litert.SUFFIX}"
+        if path.is_file():
+            model = litert_model.LiteRt(path)
+            found.append(
+                parity.Candidate(
+                    f"{LITERT}{name}",
+                    variant.allowance,
+                    model.call,
+                    n_bytes=path.stat().st_size,
+                )
+            )
+    return found
+
+
+def source_of(
+    run_dir: run_dirs.RunDir, records: str = "", split: str = "validation"
+) -> pipeline.Source:
+    """Opens the records to compare on.
+
+    Args:
+      run_dir: The run, whose own records are taken by default.
+      records: Another folder of records with the same features.
+      split: Of the records.
+
+    Raises:
+      errors.DataError: if they can't be used, or are not of the model's features.
+    """
+    data = run_dir.config().data
+    if records:
+        data = dataclasses.replace(data, records=records)
+    source = pipeline.Source.open(data, split)
+    run_dirs.check_same_inputs(run_dir.manifest(), source.manifest, data.records)
+    return source
 
 
 def largest_difference(
     export_dir: str | os.PathLike[str],
     run_path: str | os.PathLike[str],
     data: config.DataConfig,
-    tested: Sequence[str] = CONDITIONS,
+    tested: Sequence[str] = export_config.CONDITIONS,
     split: str = "validation",
+    max_recordings: int = 1,
 ) -> float:
     """Returns the largest difference of any output between export and Keras.
 
     Args:
       export_dir: Of `saved_model.export`.
       run_path: The run directory that it came from.
-      data: Whose records to compare on; the first batch of the split is taken.
-      tested: Conditions; only those that conceal with zeros, since presence flags
-        express no repetition.
+      data: Whose records to compare on.
+      tested: Conditions.
       split: Of the records.
+      max_recordings: How many to compare on; 0 takes all.
 
     Returns:
-      The largest absolute difference of valence and arousal at valid ticks.
+      The largest absolute difference of valence and arousal.
     """
-    signature = tf.saved_model.load(os.fspath(export_dir)).signatures["serving_default"]
-    run_dir = run_dirs.RunDir(pathlib.Path(run_path))
-    predictor = sweep_predictor.SweepPredictor(run_dir.load_model())
-    source = pipeline.Source.open(data, split)
-    sweep = [(((conditions.parse(text),),), 1) for text in tested]
-    batch = next(iter(pipeline.evaluation_batches(source, sweep)))
-    batch = {name: tensor.numpy() for name, tensor in batch.items()}
-    expected = predictor.predict(batch)
-    manifest = run_dir.manifest()
-    valid = batch["valid"]
-    largest = 0.0
-    for k in range(len(sweep)):
-        request = serving_request(batch, k, manifest)
-        names = signature.structured_input_signature[1]
-        served = signature(**{name: tf.constant(request[name]) for name in names})
-        for column, target in enumerate(config.TARGETS):
-            gap = np.abs(served[target].numpy() - expected[:, k, :, column])
-            largest = max(largest, float(gap[valid].max()))
-    return largest
+    found = parity.measure(
+        run_dirs.RunDir(run_path).load_model(precision="float32"),
+        [saved_model_candidate(export_dir)],
+        pipeline.Source.open(data, split),
+        tested,
+        max_recordings,
+        latency_rounds=1,
+    )
+    if found.broken:
+        raise errors.RunError(f"{export_dir}: {found.broken[SAVED_MODEL]}")
+    return float(np.max([row.largest for row in found.rows]))
 
 
-def serving_request(
-    batch: dict[str, np.ndarray], k: int, manifest: manifests.Manifest
-) -> dict[str, Any]:
-    """Returns what a client would send for a batch under its k-th source map.
-
-    Args:
-      batch: Of `pipeline.evaluation_batches`.
-      k: Which source map.
-      manifest: Of the records, for its statistics.
-
-    Returns:
-      `video`, `audio` (raw LLDs, zeros where there is no sound), `video_present`,
-      `audio_present`.
-    """
-    statistics = manifest.audio_statistics
-    raw = batch["audio"] * np.asarray(statistics.std) + np.asarray(statistics.mean)
-    raw = np.where(batch["audio_row_present"][..., None], raw, 0.0)
-    return {
-        "video": batch["video"],
-        "audio": raw.astype(np.float32),
-        "video_present": batch["video_source"][:, k] >= 0,
-        "audio_present": batch["audio_source"][:, k] >= 0,
-    }
+def _size_of(version_dir: pathlib.Path) -> int:
+    """Bytes of what a server loads."""
+    extra = saved_model.extra(version_dir)
+    return sum(
+        path.stat().st_size
+        for path in version_dir.rglob("*")
+        if path.is_file() and extra not in path.parents
+    )

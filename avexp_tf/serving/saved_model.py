@@ -1,146 +1,275 @@
-"""From a run directory to a SavedModel that takes raw LLDs and presence flags."""
+"""From a run directory to a versioned SavedModel, with all that its users must know.
+
+saved_model.pb, variables/   what TensorFlow loads
+assets.extra/manifest.json   features, statistics and sizes; names no recording
+assets.extra/config.json     the settings of the training
+assets.extra/metrics.json    what was measured of the model
+assets.extra/model_card.md   for people; model_card.json holds the same
+assets.extra/tf_serving_warmup_requests   requests that a server replays on loading
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pathlib
-import shutil
 import tempfile
-from typing import Any
+from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import keras
-import numpy as np
-import tensorflow as tf
 
 from avexp_tf import config
 from avexp_tf import errors
 from avexp_tf import files
+from avexp_tf import typed_json
+from avexp_tf.data import contents
 from avexp_tf.data import manifest as manifests
+from avexp_tf.serving import about_signature
+from avexp_tf.serving import export_config
+from avexp_tf.serving import face_signature
+from avexp_tf.serving import model_card
+from avexp_tf.serving import model_source
+from avexp_tf.serving import record_signature
+from avexp_tf.serving import signatures
+from avexp_tf.serving import warmup
 from avexp_tf.training import run_dir as run_dirs
 
+METRICS = "metrics.json"
 
-class ServingModule(tf.Module):
-    """The model with what training's pipeline does before it: normalisation and gaps.
-
-    Args:
-      model: With its weights.
-      manifest: Of the records it was trained on.
-    """
-
-    def __init__(self, model: keras.Model, manifest: manifests.Manifest):
-        super().__init__()
-        self._model = model
-        self._names = list(model.input)
-        self._layout = manifest.layout
-        statistics = manifest.audio_statistics
-        self._mean = tf.constant(np.asarray(statistics.mean, np.float32))
-        self._scale = tf.constant(1 / np.asarray(statistics.std, np.float32))
-
-    @property
-    def signature(self) -> dict[str, tf.TensorSpec]:
-        """Named inputs; a one-branch model has only its own."""
-        specs = {
-            "video": tf.TensorSpec(
-                [None, None, self._layout.video_dim], tf.float32, "video"
-            ),
-            "audio": tf.TensorSpec(
-                [None, None, self._layout.audio_dim], tf.float32, "audio"
-            ),
-        }
-        chosen = {}
-        for name, spec in specs.items():
-            if name in self._names:
-                chosen[name] = spec
-                present = f"{name}_present"
-                chosen[present] = tf.TensorSpec([None, None], tf.bool, present)
-        return chosen
-
-    def predict(self, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Predicts valence and arousal.
-
-        Args:
-          **inputs: `video` float32 [B, T, video_dim]; `audio` float32 [B, T + C - 1,
-            audio_dim], not normalised; `video_present`, `audio_present` bool [B, T].
-            A clip without a camera or microphone has zeros and False.
-
-        Returns:
-          `valence`, `arousal` float32 [B, T].
-        """
-        features: dict[str, Any] = {}
-        for name in config.MODALITIES:
-            if name not in self._names:
-                continue
-            present = inputs[f"{name}_present"]
-            ticks = tf.range(tf.shape(present)[1])[None]
-            features[f"{name}_source"] = tf.where(present, ticks, -1)
-            features["valid"] = tf.ones_like(present)
-            features[name] = inputs[name]
-        if "audio" in features:
-            features["audio"] = self._normalised(
-                features["audio"], inputs["audio_present"]
-            )
-        predicted = self._model(features, training=False)
-        return {name: tf.identity(predicted[name], name) for name in config.TARGETS}
-
-    def _normalised(self, audio: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
-        """Z-normalised LLDs, zero in rows of ticks without sound.
-
-        Of the margin nothing is known but its values: rows of zeros, as a recording's
-        start has them, are no LLDs and stay zeros.
-        """
-        before = self._layout.context_before
-        after = self._layout.context_after
-        in_margin = tf.pad(
-            tf.zeros_like(present), [[0, 0], [before, after]], constant_values=True
-        )
-        heard = tf.pad(present, [[0, 0], [before, after]])
-        heard |= in_margin & tf.reduce_any(audio != 0, axis=-1)
-        normalised = (audio - self._mean) * self._scale
-        return tf.where(heard[..., None], normalised, 0.0)
+ServingModule = signatures.ServingModule
 
 
 def export(
-    run_path: str | os.PathLike[str], base_dir: str | os.PathLike[str]
+    run_path: str | os.PathLike[str],
+    base_dir: str | os.PathLike[str],
+    settings: export_config.ExportConfig | None = None,
+    report: Callable[[str], None] = lambda line: None,
 ) -> pathlib.Path:
     """Writes the next version of a model: `<base>/<int>/`, whole or not at all.
 
     Args:
       run_path: A run directory with best weights.
       base_dir: Where the versions lie.
+      settings: What goes in.
+      report: Takes a line about what was left out.
 
     Returns:
       The folder of the new version.
 
     Raises:
       errors.RunError: if the run has no weights.
-      errors.DataError: if the folder can't be written.
+      errors.DataError: if the folder can't be written, or what must go in is missing.
+      errors.MissingExtraError: if a package that must be there is not.
     """
+    with writing(run_path, base_dir, settings, report) as version:
+        pass
+    return version.path
+
+
+@dataclasses.dataclass
+class Version:
+    """An export that is being written.
+
+    Attributes:
+      aside: The folder that it is written to.
+      path: Its final folder; valid after the block of `writing`.
+    """
+
+    aside: pathlib.Path
+    path: pathlib.Path
+
+
+@contextmanager
+def writing(
+    run_path: str | os.PathLike[str],
+    base_dir: str | os.PathLike[str],
+    settings: export_config.ExportConfig | None = None,
+    report: Callable[[str], None] = lambda line: None,
+) -> Iterator[Version]:
+    """Writes an export aside; it takes its name only when the block ends well.
+
+    Args: those of `export`.
+
+    Yields:
+      The version, with everything of `export` in it; the block may add files.
+    """
+    settings = settings or export_config.ExportConfig()
     run_dir = run_dirs.RunDir(run_path)
-    model = run_dir.load_model()
-    module = ServingModule(model, run_dir.manifest())
+    base = pathlib.Path(base_dir)
+    model = run_dir.load_model(precision="float32")
+    backbone = _backbone(run_dir.manifest(), settings, report)
+    files.make_folder(base)
+    with tempfile.TemporaryDirectory(dir=base, prefix=files.TEMPORARY) as folder:
+        version = Version(pathlib.Path(folder) / "export", base)
+        try:
+            _write(version.aside, run_dir, model, backbone, settings, report)
+            yield version
+            version.path = _publish(version.aside, base)
+        except OSError as error:
+            reason = error.strerror or error
+            raise errors.DataError(f"{base}: can't be written: {reason}") from None
+
+
+def functions(
+    run_dir: run_dirs.RunDir, model: keras.Model, backbone: keras.Model | None = None
+) -> dict[str, tuple[Callable[..., signatures.Tensors], signatures.Specs]]:
+    """Returns all signatures of an export: {name: (function, specs)}.
+
+    Args:
+      run_dir: Where the model came from.
+      model: With its weights.
+      backbone: For `faces`; None leaves it out.
+    """
+    manifest = run_dir.manifest()
+    module = ServingModule(model, manifest)
+    found = module.signatures()
+    records = record_signature.RecordPredictor(
+        module, manifest.layout, run_dir.config().data
+    )
+    found[signatures.EXAMPLES] = (records.predict, records.signature)
+    if backbone is not None:
+        faces = face_signature.FacePredictor(module, backbone)
+        found[signatures.FACES] = (faces.predict, faces.signature)
+    return found
+
+
+def extra(version_dir: str | os.PathLike[str]) -> pathlib.Path:
+    """Returns the folder of an export with what TensorFlow does not read.
+
+    Raises:
+      errors.DataError: if there is none: the folder is no export.
+    """
+    folder = pathlib.Path(version_dir) / model_source.EXTRA
+    if not (folder / manifests.FILE_NAME).is_file():
+        raise errors.DataError(
+            f"{version_dir}: has no {model_source.EXTRA}/{manifests.FILE_NAME}: not an "
+            "export of this program"
+        )
+    return folder
+
+
+def _write(
+    target: pathlib.Path,
+    run_dir: run_dirs.RunDir,
+    model: keras.Model,
+    backbone: keras.Model | None,
+    settings: export_config.ExportConfig,
+    report: Callable[[str], None],
+) -> None:
+    found = functions(run_dir, model, backbone)
+    specs_of = {name: specs for name, (_, specs) in found.items()}
+    specs_of[signatures.ABOUT] = about_signature.SPECS
+    described = _description(run_dir, specs_of, settings)
+    about = about_signature.About(described)
+    found[signatures.ABOUT] = (about.predict, about_signature.SPECS)
     archive = keras.export.ExportArchive()
     archive.track(model)
-    archive.add_endpoint(
-        name="serving_default",
-        fn=lambda inputs: module.predict(**inputs),
-        input_signature=[module.signature],
+    if backbone is not None:
+        archive.track(backbone)
+    for name, (function, specs) in found.items():
+        archive.add_endpoint(name, _endpoint(function), input_signature=[specs])
+    archive.write_out(str(target), verbose=False)
+    folder = target / model_source.EXTRA
+    folder.mkdir()
+    for name, content in described.items():
+        with files.replacing(folder / name) as file:
+            file.write(content)
+    _warm_up(folder, run_dir, specs_of, settings, report)
+
+
+def _description(
+    run_dir: run_dirs.RunDir,
+    specs: dict[str, signatures.Specs],
+    settings: export_config.ExportConfig,
+) -> dict[str, bytes]:
+    """The files that say what the model is: {name: content}."""
+    experiment = run_dir.config()
+    # Where the records lay is nobody's business.
+    data = dataclasses.replace(experiment.data, records="")
+    values = config.to_dict(dataclasses.replace(experiment, data=data))
+    metrics = model_card.metrics(run_dir, settings.results)
+    card = model_card.card(run_dir, specs, metrics)
+    return {
+        manifests.FILE_NAME: without_names(run_dir.manifest()).dumps(),
+        config.FILE_NAME: typed_json.dumps(values).encode(),
+        METRICS: typed_json.dumps(metrics).encode(),
+        model_card.JSON_NAME: typed_json.dumps(card).encode(),
+        model_card.MARKDOWN_NAME: model_card.markdown(card).encode(),
+    }
+
+
+def _endpoint(
+    function: Callable[..., signatures.Tensors],
+) -> Callable[[signatures.Tensors], signatures.Tensors]:
+    return lambda inputs: function(**inputs)
+
+
+def without_names(manifest: manifests.Manifest) -> manifests.Manifest:
+    """Returns a manifest that counts recordings and subjects, and names none."""
+    return dataclasses.replace(
+        manifest,
+        splits={
+            name: contents.Split(
+                (), (), split.video_ticks, split.audio_ticks, split.label_ticks
+            )
+            for name, split in manifest.splits.items()
+        },
     )
-    base = pathlib.Path(base_dir)
-    files.make_folder(base)
-    target = base / str(_next_version(base))
+
+
+def _backbone(
+    manifest: manifests.Manifest,
+    settings: export_config.ExportConfig,
+    report: Callable[[str], None],
+) -> keras.Model | None:
+    if settings.faces == "no":
+        return None
     try:
-        with tempfile.TemporaryDirectory(dir=base, prefix=files.TEMPORARY) as folder:
-            aside = pathlib.Path(folder) / "export"
-            archive.write_out(str(aside), verbose=False)
-            extra = aside / "assets.extra"
-            extra.mkdir()
-            shutil.copy(run_dir.path / manifests.FILE_NAME, extra)
-            os.replace(aside, target)
-    except OSError as error:
-        raise errors.DataError(f"{target}: can't be written: {error}") from None
-    return target
+        if manifest.has_background:
+            raise errors.DataError(
+                "the model shows the scene where there is no face, which pictures of "
+                "faces don't hold"
+            )
+        return face_signature.backbone_for(manifest.video, settings.visual_weights)
+    except errors.DataError as error:
+        if settings.faces == "yes":
+            raise
+        report(f"without the signature faces: {error}")
+        return None
+
+
+def _warm_up(
+    folder: pathlib.Path,
+    run_dir: run_dirs.RunDir,
+    specs: dict[str, signatures.Specs],
+    settings: export_config.ExportConfig,
+    report: Callable[[str], None],
+) -> None:
+    if settings.warmup == "no":
+        return
+    try:
+        warmup.write(folder, run_dir.manifest(), run_dir.config().data, specs)
+    except errors.MissingExtraError as error:
+        if settings.warmup == "yes":
+            raise
+        report(f"without warm-up requests: {error}")
+
+
+def _publish(aside: pathlib.Path, base: pathlib.Path) -> pathlib.Path:
+    """Gives an export the next number; another process may be faster."""
+    for _ in range(100):
+        target = base / str(_next_version(base))
+        try:
+            os.rename(aside, target)
+            return target
+        except OSError:
+            if not target.exists():
+                raise
+    raise errors.DataError(f"{base}: other exports take every number before this one")
 
 
 def _next_version(base: pathlib.Path) -> int:
-    found = [int(path.name) for path in base.iterdir() if path.name.isdigit()]
+    found = [int(path.name) for path in base.iterdir() if path.name.isdecimal()]
     return max(found, default=0) + 1

@@ -1,0 +1,226 @@
+"""Predicts with a model that a server runs: TensorFlow Serving, or avexp-serve.
+
+    from avexp_tf.serving import client
+
+    with client.Client("localhost:8500") as server:
+        values = server.predictor().predict(block)   # a recording of any length
+
+gRPC at `host:port`, REST at `http://host:port`. What a recording needs to be cut into
+clips and averaged where they overlap is asked of the server itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from avexp_tf import config
+from avexp_tf import errors
+from avexp_tf import typed_json
+from avexp_tf.data import manifest as manifests
+from avexp_tf.serving import client_errors
+from avexp_tf.serving import predictor as predictors
+from avexp_tf.serving import retries as retry_lib
+from avexp_tf.serving import transport as transports
+
+_DEFAULT = "serving_default"
+_PADDED = "padded"
+_ABOUT = "about"
+_CARD = "model_card.json"
+
+
+class Client:
+    """One model of a server; safe in several threads.
+
+    Args:
+      address: `host:port` for gRPC, `http://host:port` for REST.
+      model: Which model, and which version or label of it.
+      retries: Deadline of a call, and how often to try.
+
+    Attributes:
+      address: Likewise.
+
+    Raises:
+      errors.ConfigError: if the address is none.
+      errors.MissingExtraError: if a package is missing.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        model: transports.ModelName = transports.ModelName(),  # noqa: B008 (frozen)
+        retries: retry_lib.Retries = retry_lib.Retries(),  # noqa: B008
+    ):
+        self.address = address
+        self._transport = transports.of(address)
+        self._model = model
+        self._retries = retries
+        self._about: dict[str, bytes] = {}
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the connections."""
+        self._transport.close()
+
+    def call(
+        self, signature: str, inputs: Mapping[str, np.ndarray]
+    ) -> dict[str, np.ndarray]:
+        """Calls a signature of the model.
+
+        Args:
+          signature: Its name.
+          inputs: All of its inputs by name.
+
+        Returns:
+          Its outputs by name.
+
+        Raises:
+          client_errors.ServerError: one of its kinds.
+        """
+        return self._retries.run(
+            lambda left: self._transport.predict(self._model, signature, inputs, left)
+        )
+
+    def predict(self, signature: str, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Calls a signature that predicts.
+
+        Args: those of `call`.
+
+        Returns:
+          Valence and arousal, float32 [B, T, 2].
+
+        Raises:
+          client_errors.ServerError: one of its kinds.
+        """
+        outputs = self.call(signature, inputs)
+        found = [np.asarray(outputs.get(target)) for target in config.TARGETS]
+        if found[0].ndim != 2 or any(one.shape != found[0].shape for one in found):
+            raise client_errors.BrokenServerError(
+                f"{self.address}: answered {', '.join(outputs) or 'nothing'}, not "
+                f"{' and '.join(config.TARGETS)} [B, T]"
+            )
+        values = np.stack(found, axis=-1).astype(np.float32)
+        if not np.isfinite(values).all():
+            raise client_errors.BrokenServerError(
+                f"{self.address}: answered numbers that are not finite"
+            )
+        return values
+
+    def versions(self) -> dict[int, str]:
+        """Returns {version: state}, such as {2: "AVAILABLE"}.
+
+        Raises:
+          client_errors.ServerError: one of its kinds.
+        """
+        return self._retries.run(
+            lambda left: self._transport.versions(self._model, left)
+        )
+
+    def about(self, file: str) -> bytes:
+        """Returns a file of the export, such as `model_card.md`.
+
+        Raises:
+          client_errors.ServerError: one of its kinds.
+        """
+        if file not in self._about:
+            answer = self.call(_ABOUT, {"file": np.array([file], object)})
+            if len(answer) != 1:
+                raise client_errors.BrokenServerError(
+                    f"{self.address}: its model is not of this program"
+                )
+            ((content, *_),) = answer.values()
+            self._about[file] = bytes(content)
+        return self._about[file]
+
+    def manifest(self) -> manifests.Manifest:
+        """Returns the manifest of the records that the model was trained on."""
+        source = f"{self.address}: {manifests.FILE_NAME}"
+        return manifests.Manifest.from_json(
+            typed_json.Reader(self._json(manifests.FILE_NAME), source)
+        )
+
+    def experiment(self) -> config.ExperimentConfig:
+        """Returns the settings that the model was trained with."""
+        return config.from_dict(
+            config.ExperimentConfig,
+            self._json(config.FILE_NAME),
+            f"{self.address}: {config.FILE_NAME}",
+        )
+
+    def digest(self) -> str:
+        """Returns what identifies the model: the SHA-256 of its card."""
+        return hashlib.sha256(self.about(_CARD)).hexdigest()
+
+    def predictor(self, eval_stride: int = 0) -> predictors.Predictor:
+        """Returns what predicts recordings of any length, in overlapping clips.
+
+        Args:
+          eval_stride: Ticks between clips; 0 as in training.
+
+        Raises:
+          errors.AvexpError: if the server can't be reached, or its model is not of
+            this program.
+        """
+        experiment = self.experiment()
+        return predictors.for_experiment(
+            ClipModel(self, self.manifest(), experiment.data.clip_ticks),
+            self.manifest(),
+            experiment.data,
+            eval_stride,
+        )
+
+    def _json(self, file: str) -> Any:
+        try:
+            return json.loads(self.about(file))
+        except ValueError as error:
+            raise errors.DataError(
+                f"{self.address}: {file} is not JSON: {error}"
+            ) from None
+
+
+class ClipModel:
+    """A `predictor.ClipModel` over a client.
+
+    Clips that are shorter than the model's go as `padded`, filled up: a server that
+    batches requests of all clients needs them to be of one length.
+
+    Args:
+      client: Of the server.
+      manifest: Of the model.
+      clip_ticks: T of the model.
+    """
+
+    def __init__(self, client: Client, manifest: manifests.Manifest, clip_ticks: int):
+        self._client = client
+        self._clip_ticks = clip_ticks
+        variant = client.experiment().model.variant
+        self._names = ["video", "video_present", "audio", "audio_present"]
+        if variant != "audio_visual":
+            branch = variant.removesuffix("_only")
+            self._names = [branch, f"{branch}_present"]
+        if manifest.has_background and variant != "audio_only":
+            self._names.append("background")
+
+    def predict(self, clips: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Predicts clips; see `predictor.ClipModel`."""
+        inputs = {name: np.asarray(clips[name]) for name in self._names}
+        present = inputs[self._names[1]]
+        n_clips, n_ticks = present.shape
+        missing = self._clip_ticks - n_ticks
+        if missing <= 0:
+            return self._client.predict(_DEFAULT, inputs)
+        filled = {
+            name: np.pad(value, [(0, 0), (0, missing), *[(0, 0)] * (value.ndim - 2)])
+            for name, value in inputs.items()
+        }
+        filled["n_ticks"] = np.full(n_clips, n_ticks, np.int32)
+        return self._client.predict(_PADDED, filled)[:, :n_ticks]

@@ -1,0 +1,304 @@
+"""The model card: what a model is, takes, gives and was measured to do.
+
+`model_card.json` and `model_card.md` hold the same; neither names a recording, a person
+or a path.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import datetime
+import os
+import pathlib
+from collections.abc import Mapping
+from importlib import metadata
+from typing import Any
+
+from avexp_tf import config
+from avexp_tf import errors
+from avexp_tf.data import manifest as manifests
+from avexp_tf.serving import signatures
+from avexp_tf.training import run_dir as run_dirs
+
+JSON_NAME = "model_card.json"
+MARKDOWN_NAME = "model_card.md"
+FORMAT = 1
+
+_RESULTS = "sweep/results.csv"
+_PACKAGES = ("avexp-tf", "tensorflow", "keras", "numpy")
+_KEYS = ("modality", "pattern", "p", "loss_seed", "target", "ccc", "n_ticks")
+
+REFERENCE = (
+    "Parthasarathy and Sundaram, Training Strategies to Handle Missing Modalities for "
+    "Audio-Visual Expression Recognition, ICMI 2020"
+)
+USE = (
+    "Valence and arousal that a face and a voice express, tick by tick, in calls and "
+    "recordings where the camera or the microphone may drop out."
+)
+LIMITS = (
+    "It estimates expressed, not felt, emotion.",
+    "Not for decisions about a person: hiring, insurance, policing, health, schooling.",
+    "It knows who and what it was trained on; how well it does on other ages, skins, "
+    "languages, cameras and rooms has to be measured before it is used there.",
+    "The people in a recording should know of it and agree.",
+    "Features must come from the extractors named here, of these versions: others give "
+    "numbers that mean nothing, without an error.",
+)
+LICENCES = (
+    "Code: Apache-2.0.",
+    "openSMILE, which computes the audio features: no commercial products without a "
+    "licence of its own.",
+    "VGG-Face, which computes the video features vggface_fc6: non-commercial research "
+    "(CC BY-NC).",
+    "Weights: those of the data that they were trained on.",
+)
+
+
+def metrics(
+    run_dir: run_dirs.RunDir, results: str | os.PathLike[str] = ""
+) -> dict[str, Any]:
+    """Collects what was measured of a model.
+
+    Args:
+      run_dir: Its run directory.
+      results: `results.csv` of a sweep; empty looks into the run directory.
+
+    Returns:
+      `dev`: epoch and CCC of the best epoch. `test`: one entry per condition, loss
+      seed and target of the sweep, empty if there was none.
+
+    Raises:
+      errors.DataError: if `results` is given and can't be read, or does not hold this
+        model.
+    """
+    found: dict[str, Any] = {"dev": run_dir.result() or {}, "test": []}
+    path = pathlib.Path(results) if results else run_dir.path / _RESULTS
+    if not results and not path.is_file():
+        return found
+    train = run_dir.config().train
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except OSError as error:
+        raise errors.DataError(f"{path}: can't be read: {error.strerror}") from None
+    except (ValueError, csv.Error) as error:
+        raise errors.DataError(f"{path}: is no table: {error}") from None
+    missing = {*_KEYS, "model", "train_seed"}.difference(*map(set, rows[:1]))
+    if missing:
+        raise errors.DataError(f"{path}: has no column {', '.join(sorted(missing))}")
+    for row in rows:
+        if row["model"] == train.name and row["train_seed"] == str(train.seed):
+            found["test"].append(_result(row, path))
+    if results and not found["test"]:
+        raise errors.DataError(
+            f"{path}: has no result of the model {train.name} with seed {train.seed}"
+        )
+    return found
+
+
+def _result(row: dict[str, str], path: pathlib.Path) -> dict[str, Any]:
+    try:
+        return {
+            "modality": row["modality"],
+            "pattern": row["pattern"],
+            "p": float(row["p"]),
+            "loss_seed": int(row["loss_seed"]),
+            "target": row["target"],
+            # An empty cell: there was no valid label.
+            "ccc": float(row["ccc"]) if row["ccc"] else None,
+            "n_ticks": int(row["n_ticks"]),
+        }
+    except ValueError as error:
+        raise errors.DataError(f"{path}: {error}") from None
+
+
+def card(
+    run_dir: run_dirs.RunDir,
+    specs: Mapping[str, signatures.Specs],
+    measured: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Returns the card as JSON values.
+
+    Args:
+      run_dir: Where the model came from.
+      specs: Inputs of every signature.
+      measured: Of `metrics`.
+    """
+    manifest = run_dir.manifest()
+    experiment = run_dir.config()
+    layout = manifest.layout
+    return {
+        "format": FORMAT,
+        "name": experiment.train.name,
+        "date": datetime.date.today().isoformat(),
+        "use": USE,
+        "limits": list(LIMITS),
+        "licences": list(LICENCES),
+        "reference": REFERENCE,
+        "signatures": {
+            name: {
+                "what": signatures.WHAT[name],
+                "inputs": {key: _shown(spec, layout) for key, spec in inputs.items()},
+            }
+            for name, inputs in specs.items()
+        },
+        "outputs": {
+            target: f"float32 [B, T], about -1 to 1: expressed {target}"
+            for target in config.TARGETS
+        },
+        "features": {
+            "video": dataclasses.asdict(manifest.video),
+            "audio": dataclasses.asdict(manifest.audio),
+            "context_ticks": layout.context_ticks,
+            "context_before": layout.context_before,
+            "clip_ticks": experiment.data.clip_ticks,
+        },
+        "audio_statistics": manifest.audio_statistics.to_json(),
+        "training": {
+            "corpus": manifest.corpus_name,
+            "splits": {name: _split(split) for name, split in manifest.splits.items()},
+            "model": config.to_dict(experiment.model),
+            "train": config.to_dict(experiment.train),
+        },
+        "metrics": dict(measured),
+        "weights_sha256": run_dir.weights_sha256(),
+        "packages": {name: _version(name) for name in _PACKAGES},
+    }
+
+
+def markdown(values: Mapping[str, Any]) -> str:
+    """Returns a card for people.
+
+    Args:
+      values: Of `card`.
+    """
+    features = values["features"]
+    training = values["training"]
+    lines = [
+        f"# Model card: {values['name']}",
+        "",
+        values["use"],
+        "",
+        f"Exported {values['date']}. Reference: {values['reference']}.",
+        "",
+        "## Limits",
+        "",
+        *(f"- {line}" for line in values["limits"]),
+        "",
+        "## Inputs",
+        "",
+        "B clips of T ticks, 30 ticks a second; the model was trained on clips of "
+        f"{features['clip_ticks']} ticks. Row k + {features['context_before']} of "
+        f"`audio` belongs to tick k; the {features['context_ticks'] - 1} other rows "
+        "are its context, zeros where there is none.",
+        "",
+        "| signature | what | inputs |",
+        "|---|---|---|",
+    ]
+    for name, signature in values["signatures"].items():
+        inputs = "; ".join(
+            f"`{key}` {shown}" for key, shown in signature["inputs"].items()
+        )
+        lines.append(f"| `{name}` | {signature['what']} | {inputs} |")
+    lines += [
+        "",
+        "| features | name | version | columns |",
+        "|---|---|---|---|",
+        *(
+            f"| {name} | {features[name]['name']} | {features[name]['version']} | "
+            f"{features[name]['dim']} |"
+            for name in config.MODALITIES
+        ),
+        "",
+        "LLDs come in as they are; their normalisation, with statistics of "
+        f"{values['audio_statistics']['count']} train ticks, is in the graph.",
+        "",
+        "## Outputs",
+        "",
+        *(f"- `{name}`: {what}" for name, what in values["outputs"].items()),
+        "",
+        "## Training",
+        "",
+        f"Corpus {training['corpus']}; variant {training['model']['variant']}; losses "
+        f"in training: {', '.join(training['train']['ablation']) or 'none'}.",
+        "",
+        "| split | recordings | subjects | ticks |",
+        "|---|---|---|---|",
+        *(
+            f"| {name} | {split['recordings']} | {split['subjects']} | "
+            f"{split['ticks']} |"
+            for name, split in training["splits"].items()
+        ),
+        "",
+        "## Measured",
+        "",
+        *_measured(values["metrics"]),
+        "",
+        "## Licences",
+        "",
+        *(f"- {line}" for line in values["licences"]),
+        "",
+        f"Weights: SHA-256 {values['weights_sha256']}. Made with "
+        + ", ".join(f"{name} {found}" for name, found in values["packages"].items())
+        + ".",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _measured(measured: Mapping[str, Any]) -> list[str]:
+    lines = ["CCC, the concordance correlation coefficient; 1 is perfect."]
+    dev = measured["dev"]
+    if "best_dev_ccc" in dev:
+        lines.append(
+            f"On dev, on which the epoch was chosen: {dev['best_dev_ccc']:.3f} (mean "
+            f"of both, epoch {dev['best_epoch']})."
+        )
+    if not measured["test"]:
+        return [*lines, "Not tested yet: avexp-evaluate measures it under losses."]
+    lines += ["", "| condition | valence | arousal |", "|---|---|---|"]
+    table: dict[str, dict[str, list[float]]] = {}
+    for row in measured["test"]:
+        name = "none"
+        if row["modality"] != "none":
+            name = f"{row['modality']}:{row['pattern']}:{row['p']:g}"
+        cells = table.setdefault(name, {target: [] for target in config.TARGETS})
+        if row["ccc"] is not None:
+            cells[row["target"]].append(row["ccc"])
+    for name, cells in table.items():
+        shown = [
+            f"{sum(cells[target]) / len(cells[target]):.3f}" if cells[target] else "-"
+            for target in config.TARGETS
+        ]
+        lines.append(f"| {name} | {' | '.join(shown)} |")
+    return lines
+
+
+def _split(split: Any) -> dict[str, int]:
+    return {
+        "recordings": len(split.recordings),
+        "subjects": len({entry.subject_id for entry in split.recordings}),
+        "ticks": split.n_ticks,
+        "video_ticks": split.video_ticks,
+        "audio_ticks": split.audio_ticks,
+    }
+
+
+def _shown(spec: Any, layout: manifests.schema.Layout) -> str:
+    """A spec in words, such as `float32 [B, T, 4096]`."""
+    names = ["B", "T"]
+    if spec.name == "audio":
+        names[1] = f"T + {layout.context_ticks - 1}"
+    sizes = [
+        names[axis] if size is None else str(size)
+        for axis, size in enumerate(spec.shape)
+    ]
+    return f"{spec.dtype.name} [{', '.join(sizes)}]"
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"

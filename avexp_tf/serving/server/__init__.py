@@ -1,0 +1,1 @@
+"""A light model server: TensorFlow Serving's paths, bodies and error codes."""

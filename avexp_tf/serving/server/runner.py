@@ -1,0 +1,159 @@
+"""Starts both APIs in one event loop, and ends them without losing a request."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Callable
+
+import grpc
+from aiohttp import web
+from grpc_health.v1 import health
+from grpc_health.v1 import health_pb2
+from grpc_health.v1 import health_pb2_grpc
+from tensorflow_serving.apis import model_service_pb2_grpc
+from tensorflow_serving.apis import prediction_service_pb2_grpc
+
+from avexp_tf import errors
+from avexp_tf.serving.server import engine as engines
+from avexp_tf.serving.server import grpc_api
+from avexp_tf.serving.server import metrics as metrics_lib
+from avexp_tf.serving.server import rest_api
+from avexp_tf.serving.server import settings
+from avexp_tf.serving.server import versions as versions_lib
+
+_SERVICES = ("", "tensorflow.serving.PredictionService")
+_HEALTH_SECS = 0.2
+_log = logging.getLogger(__name__)
+
+
+async def serve(
+    config: settings.ServerConfig,
+    on_ready: Callable[[int, int], None],
+    stop: asyncio.Event | None = None,
+) -> None:
+    """Serves until SIGTERM or SIGINT, or until `stop` is set.
+
+    Args:
+      config: What and where.
+      on_ready: Called with both ports when a version can be asked.
+      stop: Another way to end it.
+
+    Raises:
+      errors.DataError: if no version can be loaded, or a port is taken.
+    """
+    stop = stop or asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+            loop.add_signal_handler(number, stop.set)
+    metrics = metrics_lib.Metrics()
+    versions = versions_lib.Versions(config, on_change=_counter(metrics))
+    await loop.run_in_executor(None, versions.start)
+    engine = engines.Engine(config, versions, metrics)
+    try:
+        if not versions.available:
+            raise errors.DataError(f"{config.export}: {_why_none(versions)}")
+        server, port, checker = await _start_grpc(engine)
+        runner, rest_port = await _start_rest(engine)
+        watch = asyncio.create_task(_tell_health(engine, checker))
+        try:
+            on_ready(port, rest_port)
+            await stop.wait()
+            # First say so, so that nobody sends more; then wait for what is running.
+            _log.info("draining")
+            engine.draining = True
+            watch.cancel()
+            await checker.enter_graceful_shutdown()
+            await asyncio.gather(server.stop(config.drain_secs), runner.cleanup())
+            if not await engine.drained(config.drain_secs):
+                _log.warning("requests were still running at the end")
+        finally:
+            watch.cancel()
+    finally:
+        versions.stop()
+        engine.close()
+
+
+def _counter(
+    metrics: metrics_lib.Metrics,
+) -> Callable[[versions_lib.Versions], None]:
+    def count(versions: versions_lib.Versions) -> None:
+        metrics.version.set(max(versions.available, default=0))
+        failed = [state for state in versions.states().values() if state.error]
+        metrics.failed_loads.set(len(failed))
+
+    return count
+
+
+def _why_none(versions: versions_lib.Versions) -> str:
+    for number, state in versions.states().items():
+        if state.error:
+            return f"version {number} can't be served: {state.error}"
+    return "holds no version: a folder with a number as its name and saved_model.pb"
+
+
+async def _start_grpc(
+    engine: engines.Engine,
+) -> tuple[grpc.aio.Server, int, health.aio.HealthServicer]:
+    config = engine.config
+    server = grpc.aio.server(
+        options=[
+            ("grpc.max_receive_message_length", config.max_body_bytes),
+            ("grpc.max_send_message_length", -1),
+            ("grpc.so_reuseport", 0),  # a port that is taken is an error
+        ]
+    )
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
+        grpc_api.PredictionService(engine), server
+    )
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(
+        grpc_api.ModelService(engine), server
+    )
+    checker = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(checker, server)
+    address = f"{config.host}:{config.port}"
+    try:
+        port = server.add_insecure_port(address)
+    except RuntimeError:
+        raise errors.DataError(f"{address}: this port can't be listened on") from None
+    await server.start()
+    return server, port, checker
+
+
+async def _start_rest(engine: engines.Engine) -> tuple[web.AppRunner, int]:
+    config = engine.config
+    runner = web.AppRunner(
+        rest_api.application(engine),
+        access_log=None,
+        shutdown_timeout=config.drain_secs,
+        auto_decompress=False,
+    )
+    await runner.setup()
+    site = web.TCPSite(runner, config.host, config.rest_port)
+    try:
+        await site.start()
+    except OSError as error:
+        await runner.cleanup()
+        raise errors.DataError(
+            f"{config.host}:{config.rest_port}: this port can't be listened on: "
+            f"{error.strerror or error}"
+        ) from None
+    return runner, runner.addresses[0][1]
+
+
+async def _tell_health(
+    engine: engines.Engine, checker: health.aio.HealthServicer
+) -> None:
+    told = None
+    while True:
+        ready = engine.ready
+        if ready != told:
+            states = health_pb2.HealthCheckResponse.ServingStatus
+            state = states.Value("SERVING" if ready else "NOT_SERVING")
+            for service in _SERVICES:
+                await checker.set(service, state)
+            told = ready
+        await asyncio.sleep(_HEALTH_SECS)

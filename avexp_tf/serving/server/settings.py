@@ -1,0 +1,83 @@
+"""Settings of `avexp-serve`, free of TensorFlow."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from avexp_tf import config
+from avexp_tf import errors
+
+
+@dataclasses.dataclass(frozen=True)
+class ServerConfig(config.Checked):
+    """What is served, where, and how much of it.
+
+    Attributes: each has its help text; see `avexp-serve --help`.
+    """
+
+    export: str = config.option("", "Folder of the versions: <export>/1, <export>/2.")
+    model_name: str = config.option("avexp", "Name of the model in requests.")
+    host: str = config.option(
+        "127.0.0.1", "Address to listen on; 0.0.0.0 lets other machines in."
+    )
+    port: int = config.option(
+        8500, "Port of gRPC; 0 takes any that is free.", minimum=0, maximum=65535
+    )
+    rest_port: int = config.option(
+        8501, "Port of REST; 0 takes any that is free.", minimum=0, maximum=65535
+    )
+    keep_versions: int = config.option(
+        1, "So many of the newest versions are served.", minimum=1, maximum=100
+    )
+    labels: tuple[str, ...] = config.option(
+        (), "Labels of versions, such as stable:1,canary:2."
+    )
+    poll_secs: float = config.option(
+        2.0, "Seconds between looks for a new version.", minimum=0.01
+    )
+    max_body_mb: float = config.option(
+        64.0, "Largest request, in 10^6 bytes.", minimum=0.001, maximum=1000.0
+    )
+    max_batch: int = config.option(
+        64, "Most clips, or records, in a request.", minimum=1
+    )
+    max_ticks: int = config.option(2000, "Longest clip, in ticks.", minimum=1)
+    max_waiting: int = config.option(
+        64,
+        "Most requests that wait or run; what comes on top is told to come later.",
+        minimum=1,
+    )
+    workers: int = config.option(
+        2, "Requests that are computed at the same time.", minimum=1, maximum=256
+    )
+    drain_secs: float = config.option(
+        30.0, "Longest wait for running requests when told to end.", minimum=0.0
+    )
+
+    @property
+    def label_versions(self) -> dict[str, int]:
+        """{label: version}."""
+        found = {}
+        for text in self.labels:
+            label, _, version = text.partition(":")
+            found[label] = int(version)
+        return found
+
+    @property
+    def max_body_bytes(self) -> int:
+        """Largest request in bytes."""
+        return int(self.max_body_mb * 1e6)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for text in self.labels:
+            label, _, version = text.partition(":")
+            if not label or not version.isdecimal() or not int(version):
+                raise errors.ConfigError(
+                    f"--labels={','.join(self.labels)}: {text!r} must read "
+                    "LABEL:VERSION, such as stable:1"
+                )
+        if not self.model_name or set(self.model_name) & set("/:"):
+            raise errors.ConfigError(
+                f"--model_name={self.model_name}: must hold neither / nor :"
+            )

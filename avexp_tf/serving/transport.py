@@ -1,0 +1,91 @@
+"""How requests get to a server: gRPC or REST, behind one protocol."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+
+from avexp_tf import errors
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelName:
+    """Which model of a server, and which version of it.
+
+    Attributes:
+      name: As in models.config.
+      version: Its number; 0 takes the newest.
+      label: A label, such as `stable`; empty takes none.
+    """
+
+    name: str = "avexp"
+    version: int = 0
+    label: str = ""
+
+    def __post_init__(self) -> None:
+        if self.version and self.label:
+            raise errors.ConfigError(
+                f"--version={self.version} --label={self.label}: give one of the two"
+            )
+        if self.version < 0:
+            raise errors.ConfigError(f"--version={self.version}: must be at least 0")
+
+
+class Transport(Protocol):
+    """Sends one request and waits for the answer; safe in several threads.
+
+    Attributes:
+      address: Of the server, for messages.
+    """
+
+    address: str
+
+    def predict(
+        self,
+        model: ModelName,
+        signature: str,
+        inputs: Mapping[str, np.ndarray],
+        timeout_secs: float,
+    ) -> dict[str, np.ndarray]:
+        """Returns the outputs by name.
+
+        Raises:
+          client_errors.ServerError: one of its kinds.
+        """
+        ...
+
+    def versions(self, model: ModelName, timeout_secs: float) -> dict[int, str]:
+        """Returns {version: state}, such as {2: "AVAILABLE"}; raises as `predict`."""
+        ...
+
+    def close(self) -> None:
+        """Ends its connections."""
+        ...
+
+
+def of(address: str) -> Transport:
+    """Returns the transport that an address asks for.
+
+    Args:
+      address: `host:port` for gRPC, `http://host:port` or `https://host:port` for
+        REST.
+
+    Raises:
+      errors.ConfigError: if it is no such address.
+      errors.MissingExtraError: if a package is missing.
+    """
+    if address.startswith(("http://", "https://")):
+        from avexp_tf.serving import rest_transport
+
+        return rest_transport.RestTransport(address)
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise errors.ConfigError(
+            f"--server={address}: must be host:port for gRPC, or http://host:port"
+        )
+    from avexp_tf.serving import grpc_transport
+
+    return grpc_transport.GrpcTransport(address)

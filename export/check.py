@@ -1,0 +1,68 @@
+"""Checks that an export predicts what the model that it was made of predicts.
+
+    python -m export.check --run_dir=runs/my/frame_zero --export=runs/my/export/1
+    python -m export.check ... --server=localhost:8500
+
+Compares Keras, SavedModel, the LiteRT files and, with --server, a server (host:port for
+gRPC, http://host:port for REST) on real records under every loss pattern. Writes
+parity.json and parity.md into the export. Exit code 1: something differs by more than
+is allowed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from absl import flags
+
+from avexp_tf import cli
+from avexp_tf import errors
+from avexp_tf import flags as avexp_flags
+from avexp_tf import runtime
+from avexp_tf.serving import export_config
+
+
+def define_flags() -> None:
+    """Defines the flags of this command."""
+    runtime.define_flags()
+    avexp_flags.define(export_config.GateConfig)
+    for name, default, text in (
+        ("run_dir", "", "Run directory of the model."),
+        ("export", "", "The version to check: <folder of the versions>/<number>."),
+        ("server", "", "A server to check too."),
+    ):
+        if name not in flags.FLAGS:
+            flags.DEFINE_string(name, default, text, module_name=avexp_flags.MODULE)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Reads the flags and compares."""
+    cli.no_positionals(argv)
+    values = flags.FLAGS
+    for name in ("run_dir", "export"):
+        if not values[name].value:
+            raise errors.ConfigError(f"--{name} must be given; see --help")
+    gate = avexp_flags.parsed(export_config.GateConfig)
+    runtime.set_up()
+    from avexp_tf.serving import check
+    from avexp_tf.serving import parity_report
+    from avexp_tf.serving import saved_model
+    from avexp_tf.serving import shipping
+    from avexp_tf.training import run_dir as run_dirs
+
+    run_dir = run_dirs.RunDir(values.run_dir)
+    source = check.source_of(run_dir, gate.records, gate.split)
+    extra = saved_model.extra(values.export)
+    found = shipping.compare(values.export, run_dir, source, gate)
+    print(parity_report.write(found, extra))
+    print(f"report: {extra / parity_report.MARKDOWN_NAME}")
+    return 0 if found.passed else 1
+
+
+def run() -> None:
+    """The console script."""
+    cli.run(main, define_flags, __doc__)
+
+
+if __name__ == "__main__":
+    run()

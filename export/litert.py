@@ -1,0 +1,63 @@
+"""Adds LiteRT files to an export: those that pass the gate.
+
+    python -m export.litert --run_dir=runs/my/frame_zero --export=runs/my/export/1
+
+Writes assets.extra/litert/*.tflite, parity.json and parity.md into the export. Exit
+code 1: the SavedModel or float32 does not predict what the model predicts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from absl import flags
+
+from avexp_tf import cli
+from avexp_tf import errors
+from avexp_tf import flags as avexp_flags
+from avexp_tf import runtime
+from avexp_tf.serving import export_config
+
+
+def define_flags() -> None:
+    """Defines the flags of this command."""
+    runtime.define_flags()
+    avexp_flags.define(export_config.GateConfig, export_config.LiteRtConfig)
+    for name, default, text in (
+        ("run_dir", "", "Run directory of the model."),
+        ("export", "", "The version to add to: <folder of the versions>/<number>."),
+    ):
+        if name not in flags.FLAGS:
+            flags.DEFINE_string(name, default, text, module_name=avexp_flags.MODULE)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Reads the flags, converts and compares."""
+    cli.no_positionals(argv)
+    values = flags.FLAGS
+    for name in ("run_dir", "export"):
+        if not values[name].value:
+            raise errors.ConfigError(f"--{name} must be given; see --help")
+    gate = avexp_flags.parsed(export_config.GateConfig)
+    variants = avexp_flags.parsed(export_config.LiteRtConfig).variants
+    runtime.set_up()
+    from avexp_tf.serving import check
+    from avexp_tf.serving import shipping
+    from avexp_tf.training import run_dir as run_dirs
+
+    run_dir = run_dirs.RunDir(values.run_dir)
+    source = check.source_of(run_dir, gate.records, gate.split)
+    shipped = shipping.add(values.export, run_dir, source, gate, variants)
+    print(shipped.report)
+    for name, reason in shipped.left_out.items():
+        print(f"left out: {name}: {reason}")
+    return 0 if shipped.path else 1
+
+
+def run() -> None:
+    """The console script."""
+    cli.run(main, define_flags, __doc__)
+
+
+if __name__ == "__main__":
+    run()

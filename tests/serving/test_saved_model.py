@@ -1,0 +1,180 @@
+"""The SavedModel gives Keras's numbers, whatever is lost; a failure leaves nothing."""
+
+import errno
+import os
+import shutil
+
+import numpy as np
+import pytest
+import small_runs
+import tensorflow as tf
+
+from avexp_tf import config
+from avexp_tf import errors
+from avexp_tf.data import condition
+from avexp_tf.data import manifest as manifest_lib
+from avexp_tf.data import pipeline
+from avexp_tf.serving import check
+from avexp_tf.serving import export_config
+from avexp_tf.serving import requests
+from avexp_tf.serving import saved_model
+
+VARIANTS = ("audio_visual", "video_only", "audio_only")
+
+
+@pytest.fixture(scope="module", name="records")
+def _records(tmp_path_factory):
+    return small_runs.write_records(tmp_path_factory.mktemp("whole") / "records")
+
+
+@pytest.fixture(scope="module", name="runs")
+def _runs(records, tmp_path_factory):
+    """One run of each variant."""
+    folder = tmp_path_factory.mktemp("runs")
+    return {
+        variant: small_runs.write_run(
+            folder / variant, small_runs.experiment(records, variant, variant=variant)
+        )
+        for variant in VARIANTS
+    }
+
+
+@pytest.fixture(scope="module", name="exports")
+def _exports(runs, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("exports")
+    return {
+        variant: saved_model.export(run, folder / variant)
+        for variant, run in runs.items()
+    }
+
+
+def data_of(records):
+    return small_runs.experiment(records).data
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_it_equals_keras_under_every_loss(variant, exports, runs, records):
+    worst = check.largest_difference(exports[variant], runs[variant], data_of(records))
+    assert worst < 1e-5
+
+
+@pytest.mark.parametrize("text", export_config.CONDITIONS)
+def test_it_equals_keras_under_each_loss(text, exports, runs, records):
+    worst = check.largest_difference(
+        exports["audio_visual"], runs["audio_visual"], data_of(records), [text]
+    )
+    assert worst < 1e-5
+
+
+def test_the_check_sees_a_difference(exports, runs, records):
+    worst = check.largest_difference(
+        exports["video_only"], runs["audio_visual"], data_of(records)
+    )
+    assert worst > 1e-2
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_its_signature_has_names_and_types(variant, exports):
+    loaded = tf.saved_model.load(str(exports[variant]))
+    signature = loaded.signatures["serving_default"]
+    _, inputs = signature.structured_input_signature
+    expected = {}
+    for name, width in (("video", 8), ("audio", 4)):
+        if variant in ("audio_visual", f"{name}_only"):
+            expected[name] = ([None, None, width], tf.float32)
+            expected[f"{name}_present"] = ([None, None], tf.bool)
+    assert {n: (s.shape.as_list(), s.dtype) for n, s in inputs.items()} == expected
+    outputs = signature.structured_outputs
+    assert {n: s.dtype for n, s in outputs.items()} == dict.fromkeys(
+        config.TARGETS, tf.float32
+    )
+
+
+def test_it_takes_any_number_of_clips_and_ticks(exports):
+    loaded = tf.saved_model.load(str(exports["audio_visual"]))
+    signature = loaded.signatures["serving_default"]
+    rng = np.random.default_rng(0)
+    margin = small_runs.RECORDS.context_ticks - 1
+    for n_clips, n_ticks in ((1, 1), (3, 20), (2, 130)):
+        found = signature(
+            video=tf.constant(rng.random((n_clips, n_ticks, 8)), tf.float32),
+            video_present=tf.ones([n_clips, n_ticks], tf.bool),
+            audio=tf.constant(rng.random((n_clips, n_ticks + margin, 4)), tf.float32),
+            audio_present=tf.zeros([n_clips, n_ticks], tf.bool),
+        )
+        for target in config.TARGETS:
+            assert found[target].shape == (n_clips, n_ticks)
+            assert np.isfinite(found[target]).all()
+
+
+def test_the_first_version_is_followed_by_the_next(runs, tmp_path):
+    (tmp_path / "7").mkdir()
+    (tmp_path / "notes").mkdir()
+    target = saved_model.export(runs["audio_only"], tmp_path)
+    assert target == tmp_path / "8"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["7", "8", "notes"]
+    extra = target / "assets.extra"
+    manifest = manifest_lib.Manifest.load(extra)
+    assert manifest == manifest_lib.Manifest.load(runs["audio_only"])
+    settings = config.load(config.ExperimentConfig, extra / config.FILE_NAME)
+    assert settings.model.variant == "audio_only"
+
+
+def full(*_, **__):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def full_for_tensorflow(*_, **__):
+    raise tf.errors.ResourceExhaustedError(None, None, "x; No space left on device")
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "failure"),
+    [
+        (saved_model.keras.export.ExportArchive, "write_out", full),
+        (saved_model.keras.export.ExportArchive, "write_out", full_for_tensorflow),
+        (shutil, "copy", full),
+        (os, "replace", full),
+    ],
+)
+def test_a_full_disk_leaves_nothing(module, name, failure, runs, tmp_path, monkeypatch):
+    base = tmp_path / "export"
+    monkeypatch.setattr(module, name, failure)
+    with pytest.raises(
+        errors.DataError, match=f"{base}/1: can't be written: .*No space left on device"
+    ):
+        saved_model.export(runs["video_only"], base)
+    assert list(base.iterdir()) == []
+
+
+def test_a_folder_that_can_not_be_made(runs, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(errors.DataError, match="file/x: this folder can't be made"):
+        saved_model.export(runs["video_only"], tmp_path / "file" / "x")
+
+
+def test_a_run_without_weights(runs, tmp_path):
+    run = shutil.copytree(runs["video_only"], tmp_path / "run")
+    (run / "best.weights.h5").unlink()
+    with pytest.raises(errors.RunError, match="best.weights.h5: no such file"):
+        saved_model.export(run, tmp_path / "export")
+    assert not (tmp_path / "export").exists()
+
+
+def test_the_request_is_what_a_client_has(records, runs):
+    """Raw LLDs, zeros without sound, and flags instead of source maps."""
+    source = pipeline.Source.open(data_of(records), "validation")
+    tested = condition.parse("each:frame_zero:0.5")
+    batches = pipeline.evaluation_batches(source, [(((tested,),), 3)])
+    batch = {name: value.numpy() for name, value in next(iter(batches)).items()}
+    manifest = manifest_lib.Manifest.load(runs["audio_visual"])
+    request = requests.of_presence(batch, 0, manifest)
+    statistics = manifest.audio_statistics
+    heard = batch["audio_row_present"]
+    assert (request["audio"][~heard] == 0).all()
+    raw = batch["audio"][heard] * statistics.std + statistics.mean
+    np.testing.assert_allclose(request["audio"][heard], raw, rtol=1e-5)
+    for name in config.MODALITIES:
+        shown = batch[f"{name}_source"][:, 0] >= 0
+        np.testing.assert_array_equal(request[f"{name}_present"], shown)
+        assert (shown <= batch[f"{name}_present"]).all()
