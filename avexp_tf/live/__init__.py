@@ -1,1 +1,1 @@
-"""Live inference: push frames and sound, get valence and arousal per tick."""
+"""Calls while they go on: packets in any rhythm in, estimates per tick out."""

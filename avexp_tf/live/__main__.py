@@ -1,0 +1,134 @@
+"""Follows a call: valence and arousal while it goes on.
+
+    avexp-live --model=runs/demo/export                         # camera and microphone
+    avexp-live talk.mp4 --model=runs/demo/export --csv=talk.csv
+
+Without a file it takes camera and microphone of this machine, until Ctrl-C; with one it
+plays the file as if it were a call. --model is an export or a run directory, trained on
+records of media files. The terminal shows the newest estimate; --csv keeps all of them.
+The estimate is of expressed, not felt, emotion, and nothing leaves this machine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import sys
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Sequence
+
+from absl import flags
+
+from avexp_tf import cli
+from avexp_tf import errors
+from avexp_tf import flags as avexp_flags
+from avexp_tf import runtime
+from avexp_tf.live import settings
+
+_EXACT_DELAY_SECS = 2.0
+
+
+def define_flags() -> None:
+    """Defines the flags of this command."""
+    runtime.define_flags()
+    module = avexp_flags.MODULE
+    for name, text in (
+        ("model", "Export, folder of exports, or run directory."),
+        ("csv", "File for the estimates, one line per tick."),
+        (
+            "visual_backbone",
+            "onnx:PATH of the network that the model describes faces by, where it is "
+            "not among the weights.",
+        ),
+        (
+            "visual_weights",
+            "VGG-Face's weights, where they are not those that avexp-weights keeps.",
+        ),
+    ):
+        if name not in flags.FLAGS:
+            flags.DEFINE_string(name, "", text, module_name=module)
+    if "camera" not in flags.FLAGS:
+        flags.DEFINE_integer(
+            "camera", 0, "Number of the camera; -1 for none.", module_name=module
+        )
+        flags.DEFINE_boolean("microphone", True, "Listen.", module_name=module)
+        flags.DEFINE_boolean(
+            "in_real_time",
+            True,
+            "Play a file at its own speed; else as fast as it goes, every tick.",
+            module_name=module,
+        )
+    avexp_flags.define(settings.LiveConfig)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Reads the flags and follows the call."""
+    values = flags.FLAGS
+    if len(argv) > 2:
+        raise errors.ConfigError(f"{argv[2]!r}: one file at a time; see --help")
+    if not values.model:
+        raise errors.ConfigError("--model must be given; see --help")
+    live = avexp_flags.parsed(settings.LiveConfig)
+    if len(argv) == 2 and not values.in_real_time:
+        # Nobody waits, and so the numbers are exactly the file's.
+        exact_secs = max(live.delay_secs, _EXACT_DELAY_SECS)
+        live = dataclasses.replace(live, delay_secs=exact_secs)
+    from avexp_tf.live import estimate_table
+    from avexp_tf.live import recognizer
+    from avexp_tf.live import sources
+
+    source: sources.Source
+    if len(argv) == 2:
+        source = sources.FileSource(argv[1], values.in_real_time)
+        origin_secs = 0.0
+    else:
+        source = sources.DeviceSource(values.camera, values.microphone)
+        origin_secs = None
+    # Other commands define the next two with defaults of their own.
+    backbone, weights = (
+        str(values[name].value) if values[name].present else ""
+        for name in ("visual_backbone", "visual_weights")
+    )
+    runtime.set_up()
+    with contextlib.ExitStack() as stack:
+        call = stack.enter_context(
+            recognizer.Recognizer.open(
+                values.model, live, backbone, weights, origin_secs
+            )
+        )
+        write: Callable[[list[recognizer.Estimate]], None] | None = None
+        if values.csv:
+            write = stack.enter_context(estimate_table.writing(values.csv))
+        n_ticks = _follow(source.estimates(call), write)
+    print(f"{n_ticks} ticks" + (f": {values.csv}" if values.csv else ""))
+    return 0
+
+
+def _follow(estimates: Iterator[list], write: Callable[[list], None] | None) -> int:
+    """Shows and writes estimates until they end, or Ctrl-C; returns how many."""
+    from avexp_tf.live import terminal
+
+    shows = sys.stderr.isatty()
+    n_ticks = 0
+    try:
+        for found in estimates:
+            if write is not None:
+                write(found)
+            n_ticks += len(found)
+            if found and shows:
+                print(f"\r{terminal.line(found[-1])}", end="", file=sys.stderr)
+    except KeyboardInterrupt:
+        pass  # how a call ends
+    if shows:
+        print(file=sys.stderr)
+    return n_ticks
+
+
+def run() -> None:
+    """The console script."""
+    cli.run(main, define_flags, __doc__)
+
+
+if __name__ == "__main__":
+    run()

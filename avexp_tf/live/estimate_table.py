@@ -1,0 +1,66 @@
+"""The CSV file of a call: one line per tick."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import os
+from collections.abc import Callable
+from collections.abc import Iterator
+
+from avexp_tf import config
+from avexp_tf import files
+from avexp_tf.live import recognizer
+
+COLUMNS = (
+    "time",
+    *config.TARGETS,
+    "video_present",
+    "audio_present",
+    "confidence",
+    "face_left",
+    "face_top",
+    "face_right",
+    "face_bottom",
+    "detector_score",
+    "restarted",
+)
+
+
+@contextlib.contextmanager
+def writing(
+    path: str | os.PathLike[str],
+) -> Iterator[Callable[[list[recognizer.Estimate]], None]]:
+    """Writes estimates as they come; the file takes its name at the end of the call.
+
+    Args:
+      path: The file.
+
+    Yields:
+      Takes the next estimates.
+
+    Raises:
+      errors.DataError: if it can't be written.
+    """
+    with files.replacing(path) as binary:
+        text = io.TextIOWrapper(binary, encoding="utf-8", newline="")
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        yield lambda estimates: writer.writerows(_line(one) for one in estimates)
+        text.flush()
+        text.detach()
+
+
+def _line(one: recognizer.Estimate) -> list[str]:
+    box = [""] * 4 if one.box is None else [f"{edge:.1f}" for edge in one.box]
+    return [
+        f"{one.secs:.6f}",
+        *(f"{value:.6f}" for value in one.values),
+        str(int(one.video_present)),
+        str(int(one.audio_present)),
+        f"{one.confidence:.4f}",
+        *box,
+        f"{one.score:.4f}",
+        str(int(one.restarted)),
+    ]

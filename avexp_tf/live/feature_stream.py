@@ -1,0 +1,341 @@
+"""From pictures and sound in any rhythm to features, tick by tick."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import threading
+import time
+
+import numpy as np
+
+from avexp_tf.features import backbones
+from avexp_tf.features import crop as crop_lib
+from avexp_tf.features import detection
+from avexp_tf.features import faces as faces_lib
+from avexp_tf.features import settings as feature_settings
+from avexp_tf.features import timeline
+from avexp_tf.live import live_sound
+from avexp_tf.live import picture_buffer
+from avexp_tf.live import settings as live_settings
+from avexp_tf.live import visual_budget
+from avexp_tf.media import audio_reader
+
+# So many packets in a row from long ago come from a sender that started afresh.
+_AGREE = 10
+_NO_FACE = faces_lib.Sighting(None, None, 0.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class TickFeatures:
+    """One tick of a call.
+
+    Attributes:
+      index: Of the tick: it stands at index / 30 s after the origin.
+      secs: Its time, on the clock of the packets.
+      video: Features of the face, float32 [video_dim]; zeros where not present.
+      audio: Mean descriptors, not normalised, float32 [65]; zeros where not present.
+      background: Features of the scene without its face, or None.
+      video_present: The model sees a face; with `repeat` it can be one from before.
+      video_arrived: A picture of this tick came, and shows a face.
+      audio_present: There was sound.
+      box: Left, top, right, bottom in pixels, float32 [4]; None without a face.
+      score: Of the face, or the highest that was too low for one.
+      picture: Number of the picture that is shown; -1 for none.
+      looked: The networks ran for this tick.
+      restarted: The call started afresh here: nothing before counts.
+    """
+
+    index: int
+    secs: float
+    video: np.ndarray
+    audio: np.ndarray
+    background: np.ndarray | None
+    video_present: bool
+    video_arrived: bool
+    audio_present: bool
+    box: np.ndarray | None
+    score: float
+    picture: int
+    looked: bool
+    restarted: bool
+
+
+class FeatureStream:
+    """Puts packets on the timeline and makes the features that a model takes.
+
+    Packets may come in any order, late, or not at all, and from several threads. Call
+    `poll` often, and `close` when done. It holds a few seconds, however long the call.
+
+    Args:
+      config: How faces are found and described.
+      live: How the call is followed.
+      origin_secs: When tick 0 stands, on the clock of the packets; None takes the
+        first packet's time.
+      backbone: What describes faces; None makes it from the settings.
+      detector: Likewise.
+
+    Attributes:
+      budget: Says how many pictures are looked at.
+      n_resyncs: How often the call started afresh.
+    """
+
+    def __init__(
+        self,
+        config: feature_settings.FeatureConfig,
+        live: live_settings.LiveConfig,
+        origin_secs: float | None = None,
+        backbone: backbones.Backbone | None = None,
+        detector: detection.FaceDetector | None = None,
+    ):
+        self.budget = visual_budget.make(live.visual_budget)
+        self.n_resyncs = 0
+        self._config = config
+        self._live = live
+        self._origin_secs = origin_secs
+        self._backbone = backbone or backbones.make(config)
+        self._detector = detector or detection.make(config)
+        ahead_secs = live.delay_secs + live.resync_secs
+        self._most_ahead = math.ceil(ahead_secs * timeline.TICK_RATE_HZ)
+        self._pictures = picture_buffer.PictureBuffer(self._most_ahead)
+        self._sound = live_sound.LiveSound(ahead_secs)
+        self._lock = threading.Lock()  # of the buffers
+        self._next = 0
+        self._newest_secs = -math.inf
+        self._n_old = 0
+        self._new_origin_secs: float | None = None
+        self._restarted = True
+        self._start_looking()
+
+    def _start_looking(self) -> None:
+        self._faces = faces_lib.DetectedFaces(self._detector, self._config)
+        self._shown: picture_buffer.LivePicture | None = None
+        self._n_passed = 0
+        self._sighting = _NO_FACE
+        self._video: np.ndarray | None = None
+        self._scene: np.ndarray | None = None
+
+    @property
+    def n_dropped_pictures(self) -> int:
+        """Pictures that came too late, or far too early."""
+        return self._pictures.n_dropped
+
+    @property
+    def n_dropped_samples(self) -> int:
+        """Samples that came too late, or far too early."""
+        return self._sound.n_dropped
+
+    @property
+    def n_waiting(self) -> int:
+        """Pictures in memory."""
+        return len(self._pictures)
+
+    def push_video(
+        self,
+        image: np.ndarray,
+        secs: float,
+        duration_secs: float = 1 / timeline.TICK_RATE_HZ,
+        lost_before: bool = False,
+    ) -> None:
+        """Adds a picture.
+
+        Args:
+          image: uint8 [height, width, 3], BGR; it must not change afterwards.
+          secs: When it was taken.
+          duration_secs: How long it lasts if the camera stops.
+          lost_before: Pictures right before it are known to be lost.
+
+        Raises:
+          ValueError: if it is no picture.
+        """
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+            raise ValueError(
+                f"image: {image.dtype} {list(image.shape)}: must be uint8 "
+                "[height, width, 3]"
+            )
+        with self._lock:
+            place = self._arrived(secs)
+            self._pictures.push(image, place, duration_secs, lost_before)
+            self._newest_secs = max(self._newest_secs, secs)
+
+    def push_audio(self, samples: np.ndarray, secs: float) -> None:
+        """Adds a block of sound.
+
+        Args:
+          samples: float [n] or [channels, n] in [-1, 1], at 16 kHz.
+          secs: When the first sample was heard.
+
+        Raises:
+          ValueError: if it is no sound.
+        """
+        if samples.ndim not in (1, 2) or not np.issubdtype(samples.dtype, np.floating):
+            raise ValueError(
+                f"samples: {samples.dtype} {list(samples.shape)}: must be float [n] or "
+                "[channels, n]"
+            )
+        mono = samples if samples.ndim == 1 else samples.mean(axis=0)
+        mono = np.nan_to_num(mono, nan=0.0, posinf=0.0, neginf=0.0)
+        with self._lock:
+            place = self._arrived(secs)
+            self._sound.push(mono, place)
+            end_secs = secs + len(mono) / audio_reader.SAMPLE_RATE_HZ
+            self._newest_secs = max(self._newest_secs, end_secs)
+
+    def end(self, modality: str) -> None:
+        """Says that a camera or microphone is off; the next packet turns it on again.
+
+        Args:
+          modality: `video` or `audio`.
+        """
+        with self._lock:
+            if modality == "video":
+                self._pictures.end()
+            elif modality == "audio":
+                self._sound.end()
+            else:
+                raise ValueError(f"modality={modality!r}: must be video or audio")
+
+    def poll(self, now_secs: float | None = None) -> list[TickFeatures]:
+        """Returns the features of all ticks that are due.
+
+        Args:
+          now_secs: The time on the clock of the packets; ticks go by even where nothing
+            comes. None takes the newest packet for the time, as when a file is read.
+
+        Returns:
+          The ticks, in order; none is left out but by a stall.
+        """
+        with self._lock:
+            if self._new_origin_secs is not None:
+                # The sender's clock started afresh, and the timeline does so too.
+                self._origin_secs = self._newest_secs = self._new_origin_secs
+                self._new_origin_secs = None
+                self._restart(0)
+            now = self._newest_secs if now_secs is None else now_secs
+            if self._origin_secs is None or now == -math.inf:
+                return []
+            until = now - self._origin_secs - self._live.delay_secs
+            if until - self._secs(self._next) > self._live.resync_secs:
+                self._restart(math.floor(until * timeline.TICK_RATE_HZ))
+        found = []
+        while self._secs(self._next) <= until + timeline.ROUNDING_SECS:
+            found.append(self._tick())
+        return found
+
+    def finish(self) -> list[TickFeatures]:
+        """Ends both streams and returns the ticks that are left."""
+        self.end("video")
+        self.end("audio")
+        found = []
+        while self._origin_secs is not None:
+            with self._lock:
+                shows = self._pictures.lasts_at(self._next)
+                if not (shows or self._sound.lasts_beyond(self._secs(self._next))):
+                    break
+            found.append(self._tick())
+        return found
+
+    def close(self) -> None:
+        """Stops openSMILE."""
+        self._sound.close()
+
+    @staticmethod
+    def _secs(tick: int) -> float:
+        return tick / timeline.TICK_RATE_HZ
+
+    def _arrived(self, secs: float) -> float:
+        """Returns a packet's time after the origin; the first one sets it."""
+        if self._origin_secs is None:
+            self._origin_secs = secs
+        place = secs - self._origin_secs
+        if place < self._secs(self._next) - self._live.resync_secs:
+            self._n_old += 1
+            if self._n_old >= _AGREE:
+                self._new_origin_secs = secs
+        else:
+            self._n_old = 0
+        return place
+
+    def _restart(self, tick: int) -> None:
+        """Goes to a tick without what lies between."""
+        self.n_resyncs += 1
+        self._next = tick
+        self._n_old = 0
+        self._restarted = True
+        self._pictures.restart(tick)
+        self._sound.reset(self._secs(max(tick - 1, 0)))
+        self._start_looking()
+
+    def _tick(self) -> TickFeatures:
+        start = time.perf_counter()
+        index, secs = self._next, self._secs(self._next)
+        with self._lock:
+            shown, last = self._pictures.take(index)
+        lld, heard = self._advance(secs)
+        look_secs = 0.0
+        looked = shown is not None and self._is_due(shown)
+        if shown is not None and looked:
+            look_start = time.perf_counter()
+            self._look(shown)
+            look_secs = time.perf_counter() - look_start
+        has_picture = shown is not None
+        if shown is None:
+            self._shown = None  # the next picture is looked at whatever the budget
+            has_picture = self._live.video_gaps == "repeat" and last is not None
+        present = has_picture and self._video is not None
+        zeros = np.zeros(self._backbone.features.dim, np.float32)
+        background = None
+        if self._config.background:
+            background = zeros
+            if has_picture and self._scene is not None:
+                background = self._scene
+        found = TickFeatures(
+            index=index,
+            secs=secs + (self._origin_secs or 0.0),
+            video=self._video if present and self._video is not None else zeros,
+            audio=lld,
+            background=background,
+            video_present=present,
+            video_arrived=present and shown is not None,
+            audio_present=heard,
+            box=self._sighting.box if shown is not None else None,
+            score=self._sighting.score if shown is not None else 0.0,
+            picture=-1 if shown is None else shown.index,
+            looked=looked,
+            restarted=self._restarted,
+        )
+        self._restarted = False
+        self._next = index + 1
+        other_secs = time.perf_counter() - start - look_secs
+        self.budget.measured(look_secs, other_secs, 1)
+        return found
+
+    def _advance(self, secs: float) -> tuple[np.ndarray, bool]:
+        with self._lock:
+            return self._sound.advance(secs)
+
+    def _is_due(self, picture: picture_buffer.LivePicture) -> bool:
+        """Returns whether a picture is looked at, and counts those passed over."""
+        if self._shown is picture:
+            return False
+        is_first = self._shown is None
+        self._shown = picture
+        self._n_passed += 1
+        if not is_first and self._n_passed < self.budget.every:
+            return False
+        self._n_passed = 0
+        return True
+
+    def _look(self, picture: picture_buffer.LivePicture) -> None:
+        self._sighting = self._faces.find(picture)
+        self._video = None
+        if self._sighting.crop is not None:
+            self._video = self._described(self._sighting.crop)
+        if self._config.background:
+            scene = crop_lib.background(picture.image_bgr(), self._sighting.box)
+            self._scene = self._described(scene)
+
+    def _described(self, crop: np.ndarray) -> np.ndarray:
+        row = self._backbone.describe(crop[None])[0]
+        # Records keep float16, and the model was trained on records.
+        return row.astype(np.float16).astype(np.float32)

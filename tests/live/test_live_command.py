@@ -1,0 +1,159 @@
+"""The command, from a file to the table, and what stands in for devices."""
+
+import csv
+import itertools
+import types
+
+import numpy as np
+import pytest
+from absl import flags
+from absl.testing import flagsaver
+
+from avexp_tf import errors
+from avexp_tf.live import __main__ as command
+from avexp_tf.live import estimate_table
+from avexp_tf.live import recognizer
+from avexp_tf.live import sources
+from avexp_tf.live import terminal
+from avexp_tf.media import writer
+from tests.live import calls
+
+
+@pytest.fixture
+def path(tmp_path):
+    frames = [(k / 25, calls.picture(k < 15, 60 + k)) for k in range(25)]
+    writer.write(tmp_path / "a.mov", frames, calls.voice(1.0))
+    return tmp_path / "a.mov"
+
+
+@pytest.fixture
+def _defined():
+    command.define_flags()
+    flags.FLAGS.mark_as_parsed()
+    with flagsaver.flagsaver():
+        yield
+
+
+@pytest.mark.usefixtures("_defined")
+def test_a_file_becomes_a_table(path, tmp_path, monkeypatch, capsys):
+    def opened(model, live, backbone, weights, origin_secs):
+        assert model == "m" and live.visual_budget == "2" and origin_secs == 0
+        return calls.recognizer_of(live)
+
+    monkeypatch.setattr(recognizer.Recognizer, "open", opened)
+    monkeypatch.setattr(command.runtime, "set_up", lambda: None)
+    table = tmp_path / "a.csv"
+    flags.FLAGS.model, flags.FLAGS.csv = "m", str(table)
+    flags.FLAGS.visual_budget, flags.FLAGS.in_real_time = "2", False
+    assert command.main(["avexp-live", str(path)]) == 0
+    assert capsys.readouterr().out == f"30 ticks: {table}\n"
+    with open(table) as file:
+        rows = list(csv.DictReader(file))
+    with calls.recognizer_of(visual_budget="2") as call:
+        expected = calls.streamed(call, calls.packets_of(path))
+    assert len(rows) == 30 and tuple(rows[0]) == estimate_table.COLUMNS
+    for row, one in zip(rows, expected, strict=True):
+        assert abs(float(row["valence"]) - one.values[0]) < 1e-5
+        assert row["video_present"] == str(int(one.video_present))
+        assert (row["face_left"] != "") == (one.box is not None)
+    assert {row["video_present"] for row in rows} == {"0", "1"}
+
+
+def test_a_file_in_real_time_answers_every_tick_in_time(path):
+    with calls.recognizer_of(resync_secs=60.0) as call:
+        found = list(
+            itertools.chain.from_iterable(sources.FileSource(path).estimates(call))
+        )
+    assert [one.index for one in found] == list(range(30))
+
+
+@pytest.mark.usefixtures("_defined")
+@pytest.mark.parametrize(
+    ("model", "files", "message"),
+    [
+        ("", ["a"], "--model must be given"),
+        ("m", ["a", "b"], "'b': one file at a time"),
+        ("m", ["/nowhere.mp4"], "/nowhere.mp4: no such file"),
+    ],
+)
+def test_what_is_wrong_is_told(model, files, message):
+    flags.FLAGS.model = model
+    with pytest.raises(errors.AvexpError, match=message):
+        command.main(["avexp-live", *files])
+
+
+class Camera:
+    """Forty pictures, then it is unplugged."""
+
+    n_left = 40
+
+    def __init__(self, number):
+        pass
+
+    def isOpened(self):
+        return True
+
+    def read(self):
+        self.n_left -= 1
+        return self.n_left >= 0, calls.picture(True, 60 + max(self.n_left, 0))
+
+    def release(self):
+        pass
+
+
+class Microphone:
+    """A tenth of a second of noise."""
+
+    def __init__(self, callback, **settings):
+        assert settings["samplerate"] == 16_000
+        self._callback = callback
+
+    def start(self):
+        for k in range(5):
+            self._callback(calls.voice(0.02, k)[:, None], 320)
+
+    def close(self):
+        pass
+
+
+def test_camera_and_microphone_reach_the_call(monkeypatch):
+    devices = types.SimpleNamespace(InputStream=Microphone, PortAudioError=OSError)
+    monkeypatch.setattr(sources, "_sounddevice", lambda: devices)
+    monkeypatch.setattr(sources.cv2, "VideoCapture", Camera)
+    with calls.recognizer_of(origin_secs=None) as call:
+        found = []
+        stream = sources.DeviceSource().estimates(call)
+        for one in stream:
+            found += one
+            if len(found) > 20:
+                break
+        stream.close()
+    assert any(one.video_present for one in found)
+    assert any(one.audio_present for one in found)
+
+
+def test_a_camera_that_is_not_there_is_told(monkeypatch):
+    monkeypatch.setattr(Camera, "isOpened", lambda self: False)
+    monkeypatch.setattr(sources.cv2, "VideoCapture", Camera)
+    with pytest.raises(errors.DataError, match="camera 3: can't be opened"):
+        sources.DeviceSource(3, microphone=False)
+
+
+def test_the_line_shows_both_scales_and_what_is_there():
+    one = recognizer.Estimate(
+        index=3,
+        secs=0.1,
+        values=np.array([-1.0, 0.5], np.float32),
+        raw=np.zeros(2),
+        video_present=True,
+        audio_present=False,
+        confidence=0.42,
+        box=None,
+        score=0.0,
+        picture=-1,
+        restarted=False,
+    )
+    assert terminal.line(one) == (
+        "     0.1 s  valence -1.00 O---------|----------  "
+        "arousal +0.50 ----------|----O-----  face yes  voice no   input  42%"
+    )

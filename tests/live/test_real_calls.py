@@ -1,0 +1,177 @@
+"""Real recordings, streamed, give what the files give; and the backends agree."""
+
+import array_corpus
+import av
+import numpy as np
+import pytest
+
+from avexp_tf import config
+from avexp_tf.data import pipeline
+from avexp_tf.data import prepare
+from avexp_tf.features import backbones
+from avexp_tf.features import detection
+from avexp_tf.features import extract
+from avexp_tf.features import settings as feature_settings
+from avexp_tf.features import weights
+from avexp_tf.live import clip_window
+from avexp_tf.live import feature_stream
+from avexp_tf.live import recognizer
+from avexp_tf.live import settings
+from avexp_tf.serving import model_source
+from avexp_tf.serving import saved_model
+from avexp_tf.training import run_dir as run_dirs
+from tests.live import calls
+
+# How many pictures of each file are taken; the first two are enough for their switch
+# from face to no face, and back.
+FILES = {
+    "face_then_none.mov": 100,
+    "none_then_face.mov": 140,
+    "talk_25fps_a.mp4": 40,
+    "talk_25fps_b.mp4": 40,
+    "talk_short.mp4": 40,
+    "talk_short_noise.mp4": 40,
+}
+
+
+def excerpt(source, target, n_frames):
+    """Copies the first frames of a file and the sound that goes with them."""
+    with av.open(str(source)) as opened, av.open(str(target), "w") as out:
+        copies = {
+            stream.index: out.add_stream_from_template(stream)
+            for stream in opened.streams
+            if stream.type in ("video", "audio")
+        }
+        for packet in opened.demux():
+            if packet.dts is None or packet.stream.index not in copies:
+                continue
+            n_frames -= packet.stream.type == "video"
+            if n_frames < 0:
+                break
+            packet.stream = copies[packet.stream.index]
+            out.mux(packet)
+
+
+class Remembering:
+    """Networks that run once per picture, for the file and for the call."""
+
+    def __init__(self, network):
+        self._network = network
+        self._known = {}
+
+    @property
+    def features(self):
+        return self._network.features
+
+    def detect(self, image_bgr):
+        key = image_bgr.tobytes()
+        if key not in self._known:
+            self._known[key] = self._network.detect(image_bgr)
+        return self._known[key]
+
+    def describe(self, crops):
+        found = []
+        for crop in crops:
+            key = crop.tobytes()
+            if key not in self._known:
+                self._known[key] = self._network.describe(crop[None])[0]
+            found.append(self._known[key])
+        return np.array(found).reshape(len(crops), self.features.dim)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FILES)
+def test_a_streamed_file_gives_what_the_file_gives(
+    tmp_path, monkeypatch, media_dir, weights_dir, name
+):
+    monkeypatch.setenv(weights.FOLDER_VARIABLE, str(weights_dir))
+    sface = weights_dir / "face_recognition_sface_2021dec.onnx"
+    features = feature_settings.FeatureConfig(
+        face_detector="yunet", face_every=3, visual_backbone=f"onnx:{sface}"
+    )
+    backbone = Remembering(backbones.make(features))
+    detector = Remembering(detection.make(features))
+    monkeypatch.setattr(backbones, "make", lambda config: backbone)
+    monkeypatch.setattr(detection, "make", lambda config: detector)
+    path = tmp_path / name
+    excerpt(media_dir / name, path, FILES[name])
+    made = calls.predictor_of(
+        calls.Sums(dims=(backbone.features.dim, 65)), video=backbone.features
+    )
+    expected, block = calls.offline(path, extract.Extractor(features), made)
+    # As long as openSMILE can hold a row back.
+    live = settings.LiveConfig(delay_secs=2.0)
+    stream = feature_stream.FeatureStream(features, live, origin_secs=0.0)
+    with recognizer.Recognizer(made, stream, live) as call:
+        found = calls.streamed(call, calls.packets_of(path))
+    np.testing.assert_allclose([one.secs for one in found], block["timestamps"])
+    for kind in ("video_present", "audio_present"):
+        there = [getattr(one, kind) for one in found]
+        np.testing.assert_array_equal(there, block[kind])
+    np.testing.assert_allclose([one.values for one in found], expected, atol=1e-4)
+    assert block["audio_present"].any()
+    assert block["video_present"].any()
+    assert block["video_present"].all() == ("none" not in name)
+
+
+def test_run_directory_and_export_give_the_same_call(tmp_path):
+    corpus = array_corpus.ArrayCorpus([60, 40], split="train")
+    records = config.RecordsConfig(context_ticks=5, segment_ticks=30, dev_fraction=0.0)
+    prepare.prepare(corpus, tmp_path / "records", records)
+    experiment = config.ExperimentConfig(
+        config.DataConfig(records=str(tmp_path / "records"), clip_ticks=12),
+        config.ModelConfig(d_model=8, num_heads=2, ff_dim=16, num_layers=1),
+    )
+    source = pipeline.Source.open(experiment.data, "train")
+    run_dir = run_dirs.RunDir(tmp_path / "run")
+    run_dir.begin(experiment, source.manifest)
+    model = run_dirs.build_model(experiment, source.manifest)
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.normal(0, 0.3, w.shape) for w in model.get_weights()])
+    run_dir.save_weights(model)
+    saved_model.export(tmp_path / "run", tmp_path / "export")
+
+    block = array_corpus.ticks("r0", 40)
+    seen, heard = block.video_present, block.audio_present
+    video = np.where(seen[:, None], block.video, 0.0).astype(np.float32)
+    audio = np.where(heard[:, None], block.audio, 0.0).astype(np.float32)
+    ticks = [
+        feature_stream.TickFeatures(
+            index=k,
+            secs=k / 30,
+            video=video[k],
+            audio=audio[k],
+            background=None,
+            video_present=bool(seen[k]),
+            video_arrived=bool(seen[k]),
+            audio_present=bool(heard[k]),
+            box=None,
+            score=0.9,
+            picture=k,
+            looked=True,
+            restarted=k == 0,
+        )
+        for k in range(40)
+    ]
+    found = {}
+    for name in ("run", "export"):
+        made = model_source.find(tmp_path / name).predictor()
+        window = clip_window.ClipWindow(made)
+        found[name] = np.concatenate(
+            [window.predict(ticks[k : k + 7]) for k in range(0, 40, 7)]
+        )
+        padded = np.pad(audio, ((4, 0), (0, 0)))
+        for k in (0, 5, 11, 12, 39):
+            first = max(0, k - 11)
+            clip = {
+                "video": video[first : k + 1],
+                "audio": padded[first : k + 5],
+                "video_present": seen[first : k + 1],
+                "audio_present": heard[first : k + 1],
+            }
+            batch = {name: rows[None] for name, rows in clip.items()}
+            np.testing.assert_allclose(
+                found[name][k], made.model.predict(batch)[0, -1], atol=1e-5
+            )
+    np.testing.assert_allclose(found["run"], found["export"], atol=1e-5)
+    assert np.ptp(found["run"]) > 0.1
