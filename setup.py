@@ -23,5 +23,9 @@ setuptools.setup(
         "avexp_tf.export": "export",
         "avexp_tf.configs": "configs",
     },
-    package_data={"avexp_tf": ["py.typed"], "avexp_tf.configs": ["*.flags", "*.json"]},
+    package_data={
+        "avexp_tf": ["py.typed"],
+        "avexp_tf.configs": ["*.flags", "*.json"],
+        "avexp_tf.export": ["README.md", "serving/*"],
+    },
 )

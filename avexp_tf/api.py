@@ -1,0 +1,471 @@
+"""The package in ten lines of a script or a notebook; no flags.
+
+Each function does what a command does, by the same code. Settings are keyword arguments
+with the names of the flags (`avexp-train --help` lists them), and bad ones end in the
+same one line, as `avexp_tf.Error`. Tables come back as pandas DataFrames.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+from typing import Any
+from typing import TypeVar
+
+from absl import flags
+
+from avexp_tf import config
+from avexp_tf import errors
+from avexp_tf import quiet
+
+if TYPE_CHECKING:  # heavy, or needing TensorFlow
+    import pathlib
+
+    import keras
+    import pandas as pd
+    import tensorflow as tf
+
+    from avexp_tf import recording
+    from avexp_tf.data import manifest as manifests
+
+Path = str | os.PathLike[str]
+
+_Section = TypeVar("_Section")
+
+
+def prepare(
+    corpus: str,
+    out: Path,
+    *,
+    workers: int = 1,
+    overwrite: bool = False,
+    **settings: Any,
+) -> manifests.Manifest:
+    """Writes a corpus as records, as `avexp-prepare` does.
+
+    Args:
+      corpus: synthetic, table, affwild2 or media.
+      out: The records folder.
+      workers: Processes that read recordings.
+      overwrite: Replace finished records that have other settings.
+      **settings: Of the records and of the corpus, by the names of the flags, such as
+        `tables="my/features", mapping="my/mapping.json", segment_ticks=500`.
+
+    Returns:
+      The manifest: what the folder holds.
+
+    Raises:
+      errors.ConfigError: if a setting is unknown or breaks its rule.
+      errors.DataError: if the corpus can't be used.
+    """
+    from avexp_tf import flags as avexp_flags
+    from avexp_tf.corpora import registry
+    from avexp_tf.data import prepare as prepare_lib
+
+    values = flags.FlagValues()
+    avexp_flags.define(config.RecordsConfig, flag_values=values)
+    registry.define_flags(values)
+    for name, value in settings.items():
+        if name not in values:
+            raise _unknown(name, values)
+        # Flags take lists and the plain values of a config; paths are text there.
+        values[name].value = (
+            os.fspath(value) if isinstance(value, os.PathLike) else value
+        )
+    values.mark_as_parsed()
+    return prepare_lib.prepare(
+        registry.from_flags(corpus, values),
+        out,
+        avexp_flags.parsed(config.RecordsConfig, values),
+        n_workers=workers,
+        overwrite=overwrite,
+    )
+
+
+def load_records(
+    records: Path,
+    split: str = "train",
+    *,
+    ablation: str | Sequence[str] = (),
+    seed: int = 0,
+    epoch: int = 0,
+    **settings: Any,
+) -> tf.data.Dataset:
+    """Opens records as batches that a Keras model takes.
+
+    Args:
+      records: A folder that `prepare` wrote.
+      split: train is shuffled and cut at random offsets; dev, validation and test come
+        in order.
+      ablation: Losses to draw, such as `"video:frame_repeat:0.5"`; several are applied
+        together.
+      seed: Of order and losses.
+      epoch: Counted from 0; each has an order, offsets and losses of its own.
+      **settings: Of `config.DataConfig`, such as `batch_size=8, clip_ticks=50`.
+
+    Returns:
+      Batches of (inputs, labels): `video` [B, T, 4096], `audio` [B, T + C - 1, 65],
+      normalised, `video_source`, `audio_source` int32 [B, T], `valid` bool [B, T]; and
+      `valence`, `arousal` [B, T], NaN where there is no valid label.
+
+    Raises:
+      errors.ConfigError: if a setting is unknown or breaks its rule.
+      errors.DataError: if the records can't be used.
+    """
+    data = _section(config.DataConfig, settings, records=os.fspath(records))
+    from avexp_tf.data import condition
+
+    losses = condition.parse_ablation(_texts(ablation))
+    _start()
+    from avexp_tf.data import clips
+    from avexp_tf.data import pipeline
+
+    source = pipeline.Source.open(data, split)
+    if split == "train":
+        return pipeline.training_batches(source, losses, seed, epoch)
+
+    def example(clip: dict[str, tf.Tensor]) -> Any:
+        sources = ("video_source", "audio_source")
+        first = {name: clip[name][:, 0] for name in sources}  # of one condition
+        return clips.training_example(clip | first)
+
+    return pipeline.evaluation_batches(source, [(losses, seed)]).map(example)
+
+
+def simulate(
+    condition: str, n_ticks: int = 100, *, seed: int = 0, first_tick: int = 0
+) -> pd.DataFrame:
+    """Draws a loss: which frame the receiver shows at each tick.
+
+    Args:
+      condition: Such as `"video:frame_repeat:0.9"`; see `data.condition`.
+      n_ticks: T, of the clip.
+      seed: Of the draw.
+      first_tick: Of the clip in its recording.
+
+    Returns:
+      One row per tick, with the columns video and audio: the tick itself when its frame
+      arrived, an earlier one when that is repeated, -1 for nothing.
+
+    Raises:
+      errors.ConfigError: if the condition can't be parsed.
+    """
+    from avexp_tf.data import condition as conditions
+
+    losses = conditions.parse_ablation(_texts(condition))
+    if n_ticks < 1:
+        raise errors.ConfigError(f"n_ticks={n_ticks}: must be at least 1")
+    _start()
+    import pandas as pd
+    import tensorflow as tf
+
+    from avexp_tf.data import simulator
+
+    maps = simulator.simulator(losses)(
+        simulator.clip_key(seed, 0, tf.constant("")),
+        tf.constant(first_tick, tf.int64),
+        tf.constant(n_ticks, tf.int32),
+    )
+    index = pd.RangeIndex(first_tick, first_tick + n_ticks, name="tick")
+    columns = zip(config.MODALITIES, maps, strict=True)
+    return pd.DataFrame({name: one.numpy() for name, one in columns}, index)
+
+
+def build_model(
+    records: Path | None = None, *, precision: str = "float32", **settings: Any
+) -> keras.Model:
+    """Builds the crossmodal transformer, ready for Keras's `fit` on `load_records`.
+
+    Args:
+      records: Whose widths the inputs get; None takes the paper's.
+      precision: float32 or mixed_bfloat16.
+      **settings: Of `config.ModelConfig`, such as `variant="video_only", d_model=64`.
+
+    Returns:
+      A functional model, compiled with Adam at the paper's rate, the CCC loss of the
+      batch and the CCC of all that was seen as metric.
+
+    Raises:
+      errors.ConfigError: if a setting is unknown or breaks its rule.
+      errors.DataError: if the records have no manifest.
+    """
+    experiment = config.ExperimentConfig(
+        model=_section(config.ModelConfig, settings),
+        train=config.TrainConfig(precision=precision),
+    )
+    _start()
+    import keras
+
+    from avexp_tf import objectives
+    from avexp_tf.data import manifest as manifests
+    from avexp_tf.models import crossmodal_transformer
+    from avexp_tf.training import run_dir
+
+    if records is None:
+        dims = crossmodal_transformer.InputDims()
+        model = crossmodal_transformer.build(experiment.model, dims, precision)
+    else:
+        model = run_dir.build_model(experiment, manifests.Manifest.load(records))
+    model.compile(
+        optimizer=keras.optimizers.Adam(experiment.train.learning_rate),
+        loss={name: objectives.CCCLoss() for name in config.TARGETS},
+        metrics={name: [objectives.CCCMetric()] for name in config.TARGETS},
+    )
+    return model
+
+
+def train(
+    records: Path,
+    run_dir: Path,
+    strategy: str = "",
+    *,
+    resume: bool = True,
+    **settings: Any,
+) -> pd.DataFrame:
+    """Trains a model and keeps the weights that were best on dev.
+
+    Args:
+      records: A folder that `prepare` wrote.
+      run_dir: Folder for everything of this run; one that was stopped goes on.
+      strategy: One of the paper's models: baseline, clip_zero, frame_zero,
+        frame_repeat, video_only, audio_only; empty takes name, variant and ablation
+        from the settings.
+      resume: False forgets what the folder holds of this run.
+      **settings: Of `config.DataConfig`, `config.ModelConfig` and `config.TrainConfig`,
+        such as `epochs=3, d_model=64`.
+
+    Returns:
+      One row per epoch: loss, dev CCC, learning rate, alpha, beta, seconds.
+
+    Raises:
+      errors.ConfigError: if a setting is unknown, breaks its rule, or contradicts the
+        strategy.
+      errors.DataError: if the records can't be used.
+      errors.RunError: if the folder is another run's, or the loss is not finite.
+    """
+    experiment = _experiment(records, strategy, settings)
+    _start()
+    import pandas as pd
+
+    from avexp_tf.training import experiment as experiments
+    from avexp_tf.training import run_dir as run_dirs
+
+    experiments.train(experiment, run_dir, resume=resume)
+    return pd.read_csv(run_dirs.RunDir(run_dir).history_path)
+
+
+def evaluate(
+    run_dirs: Path | Sequence[Path],
+    conditions: str | Sequence[str] = "protocol",
+    *,
+    loss_seeds: Sequence[int] = (1, 2),
+    split: str = "validation",
+    records: Path | None = None,
+    out: Path | None = None,
+    eval_stride: int = 0,
+) -> pd.DataFrame:
+    """Measures trained models under loss, as `avexp-evaluate` does.
+
+    Args:
+      run_dirs: Run directories of the models.
+      conditions: Losses to test: protocol for all of the paper's, none, or such as
+        `"video:gilbert_elliott:0.3:12:repeat"`.
+      loss_seeds: Each loss is drawn once per seed.
+      split: To evaluate on.
+      records: To evaluate on; None takes those of the training.
+      out: Folder for results.csv, recordings.csv, report.md and the paper's figures;
+        None writes none.
+      eval_stride: Ticks between clips; 0 as in training.
+
+    Returns:
+      One row per model, condition, loss seed and target, with the CCC over the split.
+
+    Raises:
+      errors.ConfigError: if a condition can't be parsed.
+      errors.DataError: if the records can't be used.
+      errors.RunError: if a run has no weights.
+    """
+    from avexp_tf.evaluation import protocol
+
+    tested = protocol.parse_conditions(_texts(conditions))
+    _start()
+    from avexp_tf.data import pipeline
+    from avexp_tf.evaluation import sweep
+    from avexp_tf.training import run_dir as run_dir_lib
+
+    seeds = sweep.check_seeds("loss_seeds", [str(seed) for seed in loss_seeds])
+    paths = _listed(run_dirs)
+    if not paths:
+        raise errors.ConfigError("run_dirs: must name at least one run")
+    models = [run_dir_lib.TrainedModel.load(path) for path in paths]
+    data = models[0].run_dir.config().data
+    if records is not None:
+        data = dataclasses.replace(data, records=os.fspath(records))
+    if eval_stride:
+        data = dataclasses.replace(data, eval_stride=eval_stride)
+    result = sweep.evaluate(models, pipeline.Source.open(data, split), tested, seeds)
+    if out is not None:
+        from avexp_tf.evaluation import figures
+        from avexp_tf.evaluation import report
+
+        sweep.save(result, out)
+        drawn = figures.draw_all(result.results, out)
+        report.write(result.results, drawn, data.records, out)
+    return result.results
+
+
+def export(run_dir: Path, out: Path) -> pathlib.Path:
+    """Writes a SavedModel with normalisation and presence flags inside.
+
+    Args:
+      run_dir: Of a training.
+      out: Folder of the versions, as TensorFlow Serving reads it.
+
+    Returns:
+      The folder of the new version, `out/1`, `out/2` and so on.
+
+    Raises:
+      errors.RunError: if the run has no weights.
+      errors.DataError: if the folder can't be written.
+    """
+    _start()
+    from avexp_tf.serving import saved_model
+
+    return saved_model.export(run_dir, out)
+
+
+def predict(
+    model: Path,
+    inputs: Path | recording.Block | Sequence[Path],
+    *,
+    visual_backbone: str = "",
+    visual_weights: str = "",
+    eval_stride: int = 0,
+) -> pd.DataFrame:
+    """Predicts media files, or features that are in memory.
+
+    Args:
+      model: An export or a run directory.
+      inputs: Files, folders or patterns; or one recording's features as a
+        `recording.Block`, whose labels are ignored.
+      visual_backbone: `onnx:PATH` where the network that describes faces is not among
+        the weights.
+      visual_weights: VGG-Face's weights, where avexp-weights doesn't keep them.
+      eval_stride: Ticks between clips; 0 as in training.
+
+    Returns:
+      One row per tick: time in seconds, valence, arousal, what was present; of media
+      files also the file, the face's box and the detector's score.
+
+    Raises:
+      errors.DataError: if the model or a file can't be used.
+    """
+    from avexp_tf import recording as recording_lib
+    from avexp_tf.serving import model_source
+
+    source = model_source.find(model)
+    if isinstance(inputs, recording_lib.Block):
+        _start()
+        import pandas as pd
+
+        values = source.predictor(eval_stride).predict(inputs)
+        return pd.DataFrame(
+            {
+                "time": inputs.timestamps,
+                "valence": values[:, 0],
+                "arousal": values[:, 1],
+                "video_present": inputs.video_present.astype(bool),
+                "audio_present": inputs.audio_present.astype(bool),
+            }
+        )
+    from avexp_tf.corpora.media import corpus as media_corpus
+    from avexp_tf.serving import media_features
+
+    words = _listed(inputs)
+    paths = media_corpus.find([os.fspath(word) for word in words], flag="")
+    extractor = media_features.extractor(
+        source.manifest, visual_backbone, visual_weights
+    )
+    _start()
+    import pandas as pd
+
+    from avexp_tf.serving import media_predictor
+    from avexp_tf.serving import prediction_table
+
+    predictor = media_predictor.MediaPredictor(
+        source.predictor(eval_stride), extractor, media_features.clock(source.manifest)
+    )
+    tables = []
+    for path in paths:
+        for ticks in predictor.predict(path):
+            table = prediction_table.frame(ticks)
+            table.insert(0, "file", os.fspath(path))
+            tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def _start() -> None:
+    """Imports TensorFlow without its greetings."""
+    with quiet.start():
+        import tensorflow as tf
+
+        tf.cast(tf.zeros([1], tf.float16), tf.float32)  # it has something to say here
+
+
+def _experiment(
+    records: Path, strategy: str, settings: dict[str, Any]
+) -> config.ExperimentConfig:
+    sections = (config.DataConfig, config.ModelConfig, config.TrainConfig)
+    known = [name for kind in sections for name in config.field_kinds(kind)]
+    for name in settings:
+        if name not in known or name == "records":
+            raise _unknown(name, known)
+        if strategy and name in ("name", "variant", "ablation"):
+            raise errors.ConfigError(
+                f"strategy={strategy!r}: sets {name}; give one of the two"
+            )
+    data, model, training = (
+        {name: settings[name] for name in config.field_kinds(kind) if name in settings}
+        for kind in sections
+    )
+    if "ablation" in training:
+        training["ablation"] = _texts(training["ablation"])
+    experiment = config.ExperimentConfig(
+        config.DataConfig(records=os.fspath(records), **data),
+        config.ModelConfig(**model),
+        config.TrainConfig(**training),
+    )
+    from avexp_tf.data import condition
+
+    condition.parse_ablation(experiment.train.ablation)
+    if not strategy:
+        return experiment
+    from avexp_tf.evaluation import protocol
+
+    return protocol.experiment_of(strategy, experiment, experiment.train.seed)
+
+
+def _section(kind: type[_Section], settings: dict[str, Any], **given: Any) -> _Section:
+    known = [name for name in config.field_kinds(kind) if name not in given]
+    for name in settings:
+        if name not in known:
+            raise _unknown(name, known)
+    return kind(**given, **settings)
+
+
+def _unknown(name: str, known: Any) -> errors.ConfigError:
+    return errors.ConfigError(
+        f"setting {name!r}: not known; there is {', '.join(sorted(known))}"
+    )
+
+
+def _texts(words: str | Sequence[str]) -> tuple[str, ...]:
+    """One text, with commas between the parts as in a flag, or several."""
+    return tuple(words.split(",")) if isinstance(words, str) else tuple(words)
+
+
+def _listed(paths: Path | Sequence[Path]) -> list[Path]:
+    """One path or several."""
+    return [paths] if isinstance(paths, str | os.PathLike) else list(paths)

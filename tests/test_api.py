@@ -1,0 +1,180 @@
+"""The ten lines of a script, on a corpus of a few seconds."""
+
+import importlib
+import os
+import subprocess
+import sys
+import types
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import avexp_tf
+from avexp_tf import recording
+
+CORPUS = {
+    "video_dim": 8,
+    "audio_dim": 3,
+    "train_speakers": 4,
+    "dev_speakers": 2,
+    "validation_speakers": 2,
+    "recordings_per_speaker": 1,
+    "min_ticks": 60,
+    "max_ticks": 90,
+    "context_ticks": 6,
+    "segment_ticks": 50,
+}
+DATA = {"clip_ticks": 20, "batch_size": 4}
+MODEL = {"d_model": 8, "num_heads": 2, "ff_dim": 8, "num_layers": 1, "dropout": 0.0}
+
+
+@pytest.fixture(scope="module", name="records")
+def _records(tmp_path_factory):
+    out = tmp_path_factory.mktemp("api") / "records"
+    manifest = avexp_tf.prepare("synthetic", out, **CORPUS)
+    assert len(manifest.splits["train"].recordings) == 4
+    return out
+
+
+@pytest.fixture(scope="module", name="run")
+def _run(records):
+    out = records.parent / "clip_zero"
+    history = avexp_tf.train(records, out, "clip_zero", epochs=2, **DATA, **MODEL)
+    assert list(history["epoch"]) == [1, 2]
+    assert np.isfinite(history[["loss", "dev_ccc", "alpha", "beta"]]).all(axis=None)
+    return out
+
+
+def test_importing_the_package_is_quick_and_loads_nothing():
+    code = (
+        "import avexp_tf, sys; "
+        "heavy = {'tensorflow', 'keras', 'pandas', 'numpy', 'absl'} & set(sys.modules);"
+        "assert not heavy, heavy; assert 'train' in dir(avexp_tf)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("name", ["train", "evaluate", "predict", "export"])
+def test_a_function_keeps_its_name_beside_the_command(name):
+    command = importlib.import_module(f"avexp_tf.{name}")
+    assert isinstance(command, types.ModuleType)
+    assert callable(getattr(avexp_tf, name))
+    assert not isinstance(getattr(avexp_tf, name), types.ModuleType)
+
+
+def test_names_are_what_is_listed():
+    assert set(avexp_tf.__all__) <= set(dir(avexp_tf))
+    with pytest.raises(AttributeError, match="has no attribute 'trian'"):
+        avexp_tf.trian  # noqa: B018
+
+
+def test_records_train_a_compiled_model(records):
+    model = avexp_tf.build_model(records, **MODEL)
+    batches = avexp_tf.load_records(records, ablation="video:frame_zero:0.5", **DATA)
+    history = model.fit(batches, verbose=0)
+    assert np.isfinite(history.history["loss"]).all()
+    dev = avexp_tf.load_records(records, "dev", **DATA)
+    found = model.evaluate(dev, verbose=0, return_dict=True)
+    assert -1 <= found["valence_ccc"] <= 1
+
+
+def test_the_same_seed_and_epoch_give_the_same_batches(records):
+    def first(**settings):
+        batches = avexp_tf.load_records(
+            records, ablation="video:frame_zero:0.5", **DATA, **settings
+        )
+        return next(iter(batches))[0]["video_source"].numpy()
+
+    np.testing.assert_array_equal(first(seed=3, epoch=1), first(seed=3, epoch=1))
+    assert (first(seed=3, epoch=1) != first(seed=3, epoch=2)).any()
+
+
+def test_evaluation_clips_cover_every_label_once(records):
+    labels = 0
+    for inputs, targets in avexp_tf.load_records(
+        records, "validation", ablation="audio:clip_zero:1", **DATA
+    ):
+        assert (inputs["audio_source"].numpy() == -1).all()
+        assert inputs["audio_source"].shape == targets["valence"].shape
+        labels += np.isfinite(targets["valence"].numpy()).sum()
+    manifest = avexp_tf.prepare("synthetic", records, **CORPUS)
+    # The last clip of a segment ends with it, and may overlap the one before.
+    assert labels >= manifest.splits["validation"].n_ticks
+
+
+def test_a_simulated_loss_is_a_table_of_what_is_shown():
+    table = avexp_tf.simulate("video:frame_repeat:0.8", 40, seed=1)
+    assert list(table.columns) == ["video", "audio"]
+    np.testing.assert_array_equal(table["audio"], np.arange(40))
+    shown = table["video"].to_numpy()
+    assert (shown <= np.arange(40)).all() and (np.diff(shown) >= 0).all()
+    assert (shown != np.arange(40)).mean() > 0.5
+    later = avexp_tf.simulate("video:frame_zero:0.5", 10, seed=1, first_tick=30)
+    whole = avexp_tf.simulate("video:frame_zero:0.5", 40, seed=1)
+    lost = (later["video"] == -1, whole["video"].loc[30:] == -1)
+    pd.testing.assert_series_equal(*lost)
+
+
+def test_evaluation_returns_the_table_that_it_writes(run, tmp_path):
+    conditions = ["none", "video:clip_zero:1", "video:frame_zero:0.5"]
+    found = avexp_tf.evaluate(run, conditions, loss_seeds=[1, 2], out=tmp_path)
+    assert len(found) == (1 + 1 + 2) * 2
+    assert found["ccc"].between(-1, 1).all()
+    written = pd.read_csv(tmp_path / "results.csv")
+    np.testing.assert_allclose(written["ccc"], found["ccc"], atol=1e-5)
+    assert (tmp_path / "figure_4.png").stat().st_size > 1000
+
+
+def test_a_run_and_its_export_predict_the_same(run, records, tmp_path):
+    exported = avexp_tf.export(run, tmp_path / "export")
+    assert exported == tmp_path / "export" / "1"
+    rng = np.random.default_rng(0)
+    n_ticks = 70
+    block = recording.Block(
+        timestamps=np.arange(n_ticks) / 30,
+        video=rng.random((n_ticks, 8), np.float32),
+        audio=rng.random((n_ticks, 3), np.float32),
+        labels=np.zeros((n_ticks, 2), np.float32),
+        label_valid=np.zeros((n_ticks, 2), bool),
+        video_present=np.arange(n_ticks) % 3 > 0,
+        audio_present=np.ones(n_ticks, bool),
+    )
+    of_run = avexp_tf.predict(run, block)
+    assert list(of_run["time"]) == list(block.timestamps)
+    assert of_run["valence"].std() > 0
+    assert list(of_run["video_present"]) == list(block.video_present)
+    pd.testing.assert_frame_equal(
+        avexp_tf.predict(tmp_path / "export", block), of_run, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda r: avexp_tf.load_records(r, batchsize=3), "setting 'batchsize': not"),
+        (lambda r: avexp_tf.load_records(r, batch_size=0), "--batch_size=0: must be"),
+        (lambda r: avexp_tf.load_records(r / "x"), "manifest.json: no such file"),
+        (lambda r: avexp_tf.prepare("tables", r), "--corpus=tables: must be one of"),
+        (lambda r: avexp_tf.prepare("synthetic", r, dims=3), "setting 'dims': not kn"),
+        (lambda r: avexp_tf.build_model(d_model=9), "must be a multiple of"),
+        (lambda r: avexp_tf.build_model(epochs=9), "setting 'epochs': not known"),
+        (lambda r: avexp_tf.train(r, r / "x", "clip"), "model 'clip': must be one"),
+        (
+            lambda r: avexp_tf.train(r, r / "x", "clip_zero", variant="video_only"),
+            "strategy='clip_zero': sets variant",
+        ),
+        (lambda r: avexp_tf.train(r, r / "x", records=1), "multiple values"),
+        (lambda r: avexp_tf.simulate("video:lost:1"), "pattern 'lost' must be one"),
+        (lambda r: avexp_tf.simulate("none", 0), "n_ticks=0: must be at least 1"),
+        (lambda r: avexp_tf.evaluate([]), "run_dirs: must name at least one"),
+        (lambda r: avexp_tf.evaluate(r, "fog"), "condition 'fog': must read"),
+        (lambda r: avexp_tf.predict(r / "x", "a.mp4"), "no such folder"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_line(call, message, records):
+    with pytest.raises((avexp_tf.Error, TypeError), match=message) as error:
+        call(records)
+    assert "\n" not in str(error.value)
+    assert not os.path.exists(records / "x")
