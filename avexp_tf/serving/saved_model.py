@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import keras
+import tensorflow as tf
 
 from avexp_tf import config
 from avexp_tf import errors
@@ -170,7 +171,11 @@ def _write(
         archive.track(backbone)
     for name, (function, specs) in found.items():
         archive.add_endpoint(name, _endpoint(function), input_signature=[specs])
-    archive.write_out(str(target), verbose=False)
+    try:
+        archive.write_out(str(target), verbose=False)
+    except tf.errors.OpError as error:  # TensorFlow's own writers, on a full disk say
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise errors.DataError(f"{target}: can't be written: {reason}") from None
     folder = target / model_source.EXTRA
     folder.mkdir()
     for name, content in described.items():

@@ -8,6 +8,8 @@ import pandas as pd
 import pytest
 
 from avexp_tf import errors
+from avexp_tf.evaluation import document
+from avexp_tf.evaluation import figure_file
 from avexp_tf.evaluation import figures
 from avexp_tf.evaluation import protocol
 from avexp_tf.evaluation import report
@@ -82,14 +84,14 @@ def test_bursts_are_told_apart():
     table = report.point_table(results_of(["baseline"], conditions))
     assert list(table["lost"]) == [
         "nothing lost",
-        "video gilbert_elliott_zero p=0.3, bursts of 4",
-        "video gilbert_elliott_repeat p=0.3, bursts of 12",
+        "video bursts of zeros p=0.3, mean 4 ticks",
+        "video bursts of repeats p=0.3, mean 12 ticks",
     ]
 
 
 def test_columns_of_markdown_are_aligned():
     table = pd.DataFrame({"a": ["x", "long cell"], "wide name": ["1", "2"]})
-    lines = report.markdown_table(table).splitlines()
+    lines = document.markdown_table(table).splitlines()
     assert lines == [
         "| a         | wide name |",
         "|-----------|-----------|",
@@ -109,17 +111,21 @@ def test_what_is_drawn_is_what_was_measured(tmp_path):
         folder.mkdir(parents=True)
         results = results_of(protocol.RECIPES, conditions)
         assert figures.draw_all(results, folder) == expected
-        assert sorted(path.name for path in folder.iterdir()) == expected
+        svgs = [name.replace(".png", ".svg") for name in expected]
+        assert {path.name for path in folder.iterdir()} == {*expected, *svgs}
         for name in expected:
             assert (folder / name).read_bytes().startswith(b"\x89PNG")
+        for name in svgs:
+            assert b"Frame-Repeat" in (folder / name).read_bytes()
 
 
 @pytest.mark.parametrize("models", [["video_only"], ["mine"], list(protocol.RECIPES)])
 def test_the_lines_of_a_figure(models, tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr(figures.plt, "close", drawn.append)
+    monkeypatch.setattr(figure_file.plt, "close", drawn.append)
     results = results_of(models, PROTOCOL, (0, 1))
-    figures.draw(results, "audio", tmp_path / "figure.png")
+    figures.draw(results, "audio", tmp_path)
+    monkeypatch.undo()
     (figure,) = drawn
     assert [axis.get_title() for axis in figure.axes[:3]] == [
         "(a) Clip-Zero",
@@ -147,9 +153,10 @@ def test_the_lines_of_a_figure(models, tmp_path, monkeypatch):
 
 def test_a_figure_that_can_not_be_written(tmp_path):
     results = results_of(["baseline"], PROTOCOL)
+    before = plt.get_fignums()
     with pytest.raises(errors.DataError, match="figure_3.png: can't be written"):
         figures.draw_all(results, tmp_path / "nowhere")
-    assert plt.get_fignums() == []
+    assert plt.get_fignums() == before
 
 
 def test_the_report_names_records_seeds_and_figures(tmp_path):

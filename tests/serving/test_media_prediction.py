@@ -440,7 +440,7 @@ def test_the_function_returns_what_the_command_writes(tmp_path, monkeypatch):
     found = avexp_tf.predict("any", path)
     assert list(found.columns) == ["file", *prediction_table.COLUMNS]
     assert set(found["file"]) == {str(path)}
-    job(tmp_path / "out").run([path])
+    job(tmp_path / "out").predict_file(path)
     written = pd.read_csv(tmp_path / "out" / "a.csv")
     for name in ("time", "valence", "face_left", "detector_score"):
         np.testing.assert_allclose(found[name], written[name], atol=0.06)
