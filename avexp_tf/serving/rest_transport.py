@@ -107,6 +107,9 @@ class RestTransport:
                 headers={"Content-Type": "application/json"},
                 timeout=self._urllib3.Timeout(total=timeout_secs),
             )
+        except failures.NewConnectionError as error:
+            # Nobody listens. To urllib3 this is a ConnectTimeoutError, too.
+            raise self._unavailable(error) from None
         except (failures.ReadTimeoutError, failures.ConnectTimeoutError):
             raise client_errors.DeadlineError(
                 f"{self.address}: no answer within {timeout_secs:.1f} s"
@@ -114,9 +117,7 @@ class RestTransport:
         except failures.LocationValueError as error:
             raise errors.ConfigError(f"--server={self.address}: {error}") from None
         except failures.HTTPError as error:
-            raise client_errors.UnavailableError(
-                f"{self.address}: {' '.join(str(error).split())[:300]}"
-            ) from None
+            raise self._unavailable(error) from None
         try:
             values = json.loads(answer.data)
         except ValueError:
@@ -133,6 +134,11 @@ class RestTransport:
                 f"{self.address}: answered something else than a JSON object"
             )
         return values
+
+    def _unavailable(self, error: Exception) -> client_errors.UnavailableError:
+        # Without the object that urllib3 puts before its words.
+        said = " ".join(str(error).split()).rpartition(">: ")[2]
+        return client_errors.UnavailableError(f"{self.address}: {said[:300]}")
 
 
 def _path(model: transport.ModelName) -> str:

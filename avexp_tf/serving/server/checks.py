@@ -34,7 +34,7 @@ def inputs(
     Args:
       given: Arrays by name.
       wanted: The signature's inputs.
-      limits: `max_batch` and `max_ticks`.
+      limits: `max_batch`, `max_ticks` and `max_body_bytes`.
 
     Raises:
       failure.Failure: INVALID_ARGUMENT, with the name, what it is and the rule.
@@ -74,6 +74,15 @@ def _check(
             f"input {name!r} holds {value.shape[0]} clips, at most "
             f"{limits.max_batch} are allowed"
         )
+    if value.dtype.hasobject:
+        # Records become one array, in which each takes the place of the longest.
+        longest = max(len(item) for item in value.ravel())
+        if longest * value.size > limits.max_body_bytes:
+            raise failure.invalid(
+                f"input {name!r} holds {value.size} records, the longest of {longest} "
+                f"bytes: together at most {limits.max_body_bytes} are allowed, each "
+                "counted as the longest"
+            )
     # Audio has rows of context beside its ticks, never more than there may be ticks.
     most = limits.max_ticks * (2 if name == "audio" else 1)
     if len(rule.shape) > 1 and rule.shape[1] is None and value.shape[1] > most:

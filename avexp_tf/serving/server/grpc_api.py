@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from collections.abc import Callable
 from typing import Any
 
@@ -35,32 +36,36 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
 
     async def Predict(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Answers a PredictRequest."""
-        return await self._answered(
-            "predict", context, lambda: predict(self._engine, request)
-        )
+
+        async def work() -> Any:
+            return await self._engine.run(lambda: predict(self._engine, request))
+
+        return await _answered(self._engine, "predict", context, work)
 
     async def GetModelMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Answers with the signatures of a version."""
-        return await self._answered(
-            "metadata", context, lambda: metadata(self._engine, request)
+        return await _answered(
+            self._engine,
+            "metadata",
+            context,
+            _at_once(lambda: metadata(self._engine, request)),
         )
 
     async def Classify(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Refuses: no signature is for classification."""
-        return await self._answered("classify", context, _of_other_kind("classify"))
+        return await self._refused("classify", context)
 
     async def Regress(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Refuses: no signature is for regression."""
-        return await self._answered("regress", context, _of_other_kind("regress"))
+        return await self._refused("regress", context)
 
     async def MultiInference(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Refuses: it is for classification and regression."""
-        return await self._answered("multi", context, _of_other_kind("multi_inference"))
+        return await self._refused("multi_inference", context)
 
-    async def _answered(
-        self, method: str, context: Any, work: Callable[[], Any]
-    ) -> Any:
-        return await _answered(self._engine, method, context, work)
+    async def _refused(self, kind: str, context: Any) -> Any:
+        work = _at_once(_of_other_kind(kind))
+        return await _answered(self._engine, kind, context, work)
 
 
 class ModelService(model_service_pb2_grpc.ModelServiceServicer):
@@ -76,7 +81,10 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
     async def GetModelStatus(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Answers with the state of one version, or of all."""
         return await _answered(
-            self._engine, "status", context, lambda: status(self._engine, request)
+            self._engine,
+            "status",
+            context,
+            _at_once(lambda: status(self._engine, request)),
         )
 
     async def HandleReloadConfigRequest(  # noqa: N802
@@ -89,7 +97,7 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
                 failure.UNIMPLEMENTED, "settings of avexp-serve are its flags"
             )
 
-        return await _answered(self._engine, "reload", context, refuse)
+        return await _answered(self._engine, "reload", context, _at_once(refuse))
 
 
 def predict(engine: engines.Engine, request: Any) -> Any:
@@ -222,12 +230,24 @@ def _of_other_kind(kind: str) -> Callable[[], Any]:
     return refuse
 
 
+def _at_once(work: Callable[[], Any]) -> Callable[[], Awaitable[Any]]:
+    """What takes no time doesn't wait behind predictions, nor for a place."""
+
+    async def done() -> Any:
+        return work()
+
+    return done
+
+
 async def _answered(
-    engine: engines.Engine, method: str, context: Any, work: Callable[[], Any]
+    engine: engines.Engine,
+    method: str,
+    context: Any,
+    work: Callable[[], Awaitable[Any]],
 ) -> Any:
     try:
         with engine.counted("grpc", method):
-            return await engine.run(work)
+            return await work()
     except failure.Failure as error:
         code = getattr(grpc.StatusCode, error.code)
         await context.abort(code, error.message)

@@ -87,6 +87,11 @@ class LoadedVersion:
             tf.errors.DataLossError,
         ) as error:
             raise failure.invalid(_first_line(error)) from None
+        except UnicodeDecodeError as error:
+            # TensorFlow quotes the record that it can't read, and Python can't read the
+            # quotation; no other error quotes what a client sent.
+            said = error.object.decode("utf-8", "backslashreplace")
+            raise failure.invalid(said.splitlines()[0]) from None
         except tf.errors.ResourceExhaustedError as error:
             raise failure.Failure(failure.UNAVAILABLE, _first_line(error)) from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import urllib.parse
@@ -21,6 +22,7 @@ from avexp_tf.serving.server import json_tensors
 from avexp_tf.serving.server import metrics
 
 HEALTH = "/health"
+_ROOT = re.compile(r"/v1/.*", re.IGNORECASE)
 
 _MODEL = r"/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?"
 _PREDICT = re.compile(_MODEL + r":(classify|regress|predict)", re.IGNORECASE)
@@ -69,6 +71,9 @@ class _Api:
                 match = _STATUS.fullmatch(path)
                 if match:
                     return await self._status(match)
+            if not _ROOT.fullmatch(path):
+                self._engine.metrics.requests.labels("rest", "unknown", "PATH").inc()
+                return _json(404, b'{"error": "no such path"}')
             with self._engine.counted("rest", "unknown"):
                 raise failure.invalid(f"Malformed request: {request.method} {path}")
         except failure.Failure as error:
@@ -89,7 +94,11 @@ class _Api:
         if request.headers.get("Content-Encoding", "identity") != "identity":
             self._engine.metrics.requests.labels("rest", "predict", "PACKED").inc()
             return _json(415, b'{"error": "a body must not be packed"}')
-        body = await request.read()
+        try:
+            body = await asyncio.wait_for(request.read(), self._engine.config.body_secs)
+        except asyncio.TimeoutError:  # of its own in Python 3.10
+            self._engine.metrics.requests.labels("rest", "predict", "SLOW").inc()
+            return _json(408, b'{"error": "the body takes too long to arrive"}')
         kind = match[4].lower()
         with self._engine.counted("rest", kind):
             name, number, label = _asked(match)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
+import pathlib
 import signal
 from collections.abc import Callable
 
@@ -49,6 +51,11 @@ async def serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
             loop.add_signal_handler(number, stop.set)
+    if not pathlib.Path(config.export).is_dir():
+        raise errors.DataError(f"--export={config.export}: no such folder")
+    # Before the model is loaded, which takes its time.
+    for port in (config.port, config.rest_port):
+        await _check_free(config.host, port)
     metrics = metrics_lib.Metrics()
     versions = versions_lib.Versions(config, on_change=_counter(metrics))
     await loop.run_in_executor(None, versions.start)
@@ -57,7 +64,11 @@ async def serve(
         if not versions.available:
             raise errors.DataError(f"{config.export}: {_why_none(versions)}")
         server, port, checker = await _start_grpc(engine)
-        runner, rest_port = await _start_rest(engine)
+        try:
+            runner, rest_port = await _start_rest(engine)
+        except BaseException:
+            await server.stop(None)
+            raise
         watch = asyncio.create_task(_tell_health(engine, checker))
         try:
             on_ready(port, rest_port)
@@ -93,6 +104,26 @@ def _why_none(versions: versions_lib.Versions) -> str:
         if state.error:
             return f"version {number} can't be served: {state.error}"
     return "holds no version: a folder with a number as its name and saved_model.pb"
+
+
+async def _check_free(host: str, port: int) -> None:
+    """Raises DataError if a port can't be listened on."""
+    loop = asyncio.get_running_loop()
+    try:
+        probe = await loop.create_server(asyncio.Protocol, host, port)
+    except OSError as error:
+        raise errors.DataError(
+            f"{host}:{port}: this port can't be listened on: {_reason(error)}"
+        ) from None
+    probe.close()
+    await probe.wait_closed()
+
+
+def _reason(error: OSError) -> str:
+    # asyncio puts its own words around the system's.
+    if error.errno and error.errno > 0:
+        return os.strerror(error.errno)
+    return error.strerror or str(error)
 
 
 async def _start_grpc(
@@ -139,7 +170,7 @@ async def _start_rest(engine: engines.Engine) -> tuple[web.AppRunner, int]:
         await runner.cleanup()
         raise errors.DataError(
             f"{config.host}:{config.rest_port}: this port can't be listened on: "
-            f"{error.strerror or error}"
+            f"{_reason(error)}"
         ) from None
     return runner, runner.addresses[0][1]
 

@@ -41,7 +41,7 @@ class ServerConfig(config.Checked):
     max_batch: int = config.option(
         64, "Most clips, or records, in a request.", minimum=1
     )
-    max_ticks: int = config.option(2000, "Longest clip, in ticks.", minimum=1)
+    max_ticks: int = config.option(1000, "Longest clip, in ticks.", minimum=1)
     max_waiting: int = config.option(
         64,
         "Most requests that wait or run; what comes on top is told to come later.",
@@ -49,6 +49,9 @@ class ServerConfig(config.Checked):
     )
     workers: int = config.option(
         2, "Requests that are computed at the same time.", minimum=1, maximum=256
+    )
+    body_secs: float = config.option(
+        30.0, "Longest that the body of a REST request may take to arrive.", minimum=0.1
     )
     drain_secs: float = config.option(
         30.0, "Longest wait for running requests when told to end.", minimum=0.0

@@ -124,10 +124,16 @@ class Versions:
 
     def look(self) -> None:
         """Looks at the folder once: loads new versions, then drops old ones."""
-        wanted = self._wanted()
-        for number in wanted:
-            if number not in self._loaded:
+        tried: set[int] = set()
+        while True:
+            wanted = self._wanted()
+            new = set(wanted) - set(self._loaded) - tried
+            if not new:
+                break
+            # Of what failed an older one takes the place, in the next round.
+            for number in sorted(new):
                 self._try(number)
+            tried |= new
         # What is asked for by a label stays, whatever is newest.
         ready = sorted(set(self._loaded) & set(wanted), reverse=True)
         kept = set(ready[: self._config.keep_versions])

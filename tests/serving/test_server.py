@@ -1,0 +1,481 @@
+"""Over both APIs the server answers as TensorFlow Serving, and refuses cleanly."""
+
+import json
+import re
+
+import grpc
+import numpy as np
+import pytest
+import tensorflow as tf
+from google.protobuf import any_pb2
+from grpc_health.v1 import health_pb2
+from grpc_health.v1 import health_pb2_grpc
+from tensorflow_serving.apis import classification_pb2
+from tensorflow_serving.apis import get_model_metadata_pb2
+from tensorflow_serving.apis import get_model_status_pb2
+from tensorflow_serving.apis import inference_pb2
+from tensorflow_serving.apis import model_management_pb2
+from tensorflow_serving.apis import model_service_pb2_grpc
+from tensorflow_serving.apis import predict_pb2
+from tensorflow_serving.apis import prediction_service_pb2_grpc
+from tensorflow_serving.apis import regression_pb2
+
+from avexp_tf import config
+from avexp_tf import errors
+from avexp_tf.serving import client as clients
+from avexp_tf.serving import client_errors
+from avexp_tf.serving import retries
+from avexp_tf.serving import signatures
+from avexp_tf.serving import transport
+from tests.serving import running_server
+from tests.serving import small_run
+
+APIS = ("grpc", "rest")
+PREDICT = "/v1/models/avexp:predict"
+CODES = grpc.StatusCode
+
+
+@pytest.fixture(scope="module", name="server")
+def _server(served):
+    limits = {"max_batch": 8, "max_ticks": 64, "max_body_mb": 1.0}
+    with running_server.serving(served.export.parent, **limits) as running:
+        yield running
+
+
+@pytest.fixture(scope="module", name="loaded")
+def _loaded(served):
+    return tf.saved_model.load(str(served.export))
+
+
+@pytest.fixture(scope="module", name="channel")
+def _channel(server):
+    with grpc.insecure_channel(server.grpc) as channel:
+        yield channel
+
+
+@pytest.fixture(scope="module", name="stub")
+def _stub(channel):
+    return prediction_service_pb2_grpc.PredictionServiceStub(channel)
+
+
+def client_of(server, api, **model):
+    address = {"grpc": server.grpc, "rest": server.rest}[api]
+    once = retries.Retries(most=0)
+    return clients.Client(address, transport.ModelName(**model), once)
+
+
+def every_signature(served):
+    """A request to each signature of the export."""
+    request = running_server.clips()
+    ticks = np.tile(np.arange(12, dtype=np.int32), (2, 1))
+    audio = {name: request[name] for name in ("audio", "audio_present")}
+    video = {name: request[name] for name in ("video", "video_present")}
+    records = small_run.serialized(served.records)
+    return {
+        "serving_default": request,
+        "padded": request | {"n_ticks": np.array([12, 5], np.int32)},
+        "complete": {"video": request["video"], "audio": request["audio"]},
+        "sources": {
+            "video": request["video"],
+            "audio": request["audio"],
+            "video_source": np.maximum(ticks - 3, -1),
+            "audio_source": ticks,
+        },
+        "without_video": audio,
+        "without_audio": video,
+        "examples": {"examples": np.array(records[:2], object)},
+        "about": {"file": np.array([config.FILE_NAME], object)},
+    }
+
+
+@pytest.mark.parametrize("api", APIS)
+def test_both_apis_give_the_numbers_of_the_export(api, server, served, loaded):
+    requests = every_signature(served)
+    assert set(requests) == set(loaded.signatures)
+    with client_of(server, api) as client:
+        for name, inputs in requests.items():
+            wanted = loaded.signatures[name](
+                **{key: tf.constant(value) for key, value in inputs.items()}
+            )
+            found = client.call(name, inputs)
+            if len(wanted) == 1:
+                assert list(found.values())[0].tolist() == [
+                    *wanted["content"].numpy().tolist()
+                ]
+                continue
+            assert set(found) == set(wanted)
+            for key, value in wanted.items():
+                np.testing.assert_allclose(found[key], value.numpy(), atol=1e-6)
+
+
+def test_rest_takes_rows_and_gives_rows(server, loaded):
+    """`instances`, and the names that a request may leave out."""
+    request = running_server.clips()
+    rows = [
+        {name: value[index].tolist() for name, value in request.items()}
+        for index in range(2)
+    ]
+    status, body = server.post(PREDICT, {"instances": rows})
+    assert status == 200
+    wanted = loaded.signatures["serving_default"](
+        **{name: tf.constant(value) for name, value in request.items()}
+    )
+    for index, row in enumerate(json.loads(body)["predictions"]):
+        for target in config.TARGETS:
+            np.testing.assert_allclose(row[target], wanted[target][index], atol=1e-6)
+    for body in (
+        {"inputs": [config.FILE_NAME]},
+        {"inputs": {"file": [config.FILE_NAME]}},
+        {"instances": [config.FILE_NAME]},
+        {"instances": [{"file": config.FILE_NAME}]},
+    ):
+        status, answer = server.post(PREDICT, {"signature_name": "about"} | body)
+        assert status == 200, answer
+        ((text,),) = json.loads(answer).values()
+        assert json.loads(text)["data"]["clip_ticks"] == 12
+
+
+def test_outputs_can_be_chosen_by_grpc(stub):
+    request = predict_request(running_server.clips())
+    request.output_filter.append("arousal")
+    answer = stub.Predict(request)
+    assert list(answer.outputs) == ["arousal"]
+    assert answer.model_spec.version.value == 1
+    for names in (["fear"], ["arousal", "arousal"]):
+        del request.output_filter[:]
+        request.output_filter.extend(names)
+        with pytest.raises(grpc.RpcError) as error:
+            stub.Predict(request)
+        assert error.value.code() is CODES.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize("where", ["", "/versions/1"])
+def test_status_metadata_and_health_by_rest(where, server):
+    status, body = server.get(f"/v1/models/avexp{where}")
+    (version,) = json.loads(body)["model_version_status"]
+    assert (status, version["version"], version["state"]) == (200, "1", "AVAILABLE")
+    assert version["status"] == {"error_code": "OK", "error_message": ""}
+    status, body = server.get(f"/v1/models/avexp{where}/metadata")
+    found = json.loads(body)
+    assert (status, found["model_spec"]["name"]) == (200, "avexp")
+    known = found["metadata"]["signature_def"]["signature_def"]
+    assert set(known) >= {signatures.DEFAULT, signatures.PADDED, signatures.ABOUT}
+    video = known[signatures.DEFAULT]["inputs"]["video"]
+    assert video["dtype"] == "DT_FLOAT"
+    assert [dim["size"] for dim in video["tensor_shape"]["dim"]] == ["-1", "-1", "3"]
+    assert server.get("/health") == (200, b'{"status": "SERVING"}')
+
+
+def test_status_metadata_and_health_by_grpc(channel, stub, served):
+    request = get_model_status_pb2.GetModelStatusRequest()
+    request.model_spec.name = "avexp"
+    models = model_service_pb2_grpc.ModelServiceStub(channel)
+    (version,) = models.GetModelStatus(request).model_version_status
+    available = get_model_status_pb2.ModelVersionStatus.State.AVAILABLE
+    assert (version.version, version.state) == (1, available)
+    request = get_model_metadata_pb2.GetModelMetadataRequest()
+    request.model_spec.name = "avexp"
+    request.metadata_field.append("signature_def")
+    packed = stub.GetModelMetadata(request).metadata["signature_def"]
+    assert isinstance(packed, any_pb2.Any)
+    found = get_model_metadata_pb2.SignatureDefMap()
+    assert packed.Unpack(found)
+    assert set(found.signature_def) == set(every_signature(served))
+    checker = health_pb2_grpc.HealthStub(channel)
+    for service in ("", "tensorflow.serving.PredictionService"):
+        answer = checker.Check(health_pb2.HealthCheckRequest(service=service))
+        assert answer.status == health_pb2.HealthCheckResponse.SERVING
+
+
+# What is wrong with a request, and what the answer says. {name: (change, text)}
+BROKEN = {
+    "missing": (lambda r: r.pop("video"), "Missing but required: {video}"),
+    "unknown": (lambda r: r.update(smell=r["audio"]), "smell"),
+    "rank": (lambda r: r.update(video=r["video"][0]), r"'video' has shape \[12, 3\]"),
+    "columns": (
+        lambda r: r.update(video=r["video"][..., :2]),
+        r"'video' has shape \[2, 12, 2\], must be \[\?, \?, 3\]",
+    ),
+    "dtype": (
+        lambda r: r.update(audio_present=r["audio_present"].astype(np.float32)),
+        "'audio_present' (has dtype float32|holds float), must",
+    ),
+    "dtype of text": (
+        lambda r: r.update(video=np.array([["x"]], object)),
+        "'video' has (dtype string|shape)",
+    ),
+    "NaN": (lambda r: r["video"].fill(np.nan), "video must be finite"),
+    "infinite": (lambda r: r["audio"].fill(-np.inf), "audio must be finite"),
+    "no clip": (
+        lambda r: r.update({name: value[:0] for name, value in r.items()}),
+        r"(is empty: shape \[0|has shape \[0\], must have)",
+    ),
+    "no tick": (
+        lambda r: r.update(
+            {k: v[:, : (4 if k == "audio" else 0)] for k, v in r.items()}
+        ),
+        r"(is empty: shape \[2, 0|has shape \[2, 0\], must have)",
+    ),
+    "other lengths": (
+        lambda r: r.update(audio=r["audio"][:, 1:]),
+        r"audio must be \[B, T \+ 4, columns\]",
+    ),
+    "other batches": (
+        lambda r: r.update(video=r["video"][:1]),
+        "video must be|must be .B, T",
+    ),
+    "batch": (
+        lambda r: r.update(running_server.clips(9)),
+        "holds 9 clips, at most 8 are allowed",
+    ),
+    "length": (
+        lambda r: r.update(running_server.clips(2, 65)),
+        "holds 65 ticks, at most 64 are allowed",
+    ),
+}
+
+
+@pytest.mark.parametrize("api", APIS)
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_broken_request_is_refused_by_its_rule(kind, api, server):
+    change, text = BROKEN[kind]
+    request = running_server.clips()
+    request["video_present"][0, 0] = request["audio_present"][0, 0] = True
+    change(request)
+    with (
+        client_of(server, api) as client,
+        pytest.raises(client_errors.InvalidRequestError, match=text),
+    ):
+        client.call("serving_default", request)
+    if api == "rest":
+        body = {"inputs": running_server.listed(request)}
+        status, answer = server.post(PREDICT, body)
+        assert status == 400
+        assert list(json.loads(answer)) == ["error"]
+
+
+@pytest.mark.parametrize("api", APIS)
+def test_records_that_are_none(api, server, served):
+    record = small_run.serialized(served.records)[0]
+    with client_of(server, api) as client:
+        for records in (
+            [b""],
+            [b"\xff\xfe no record"],
+            [record[:-7]],
+            [record, b""],
+            [],
+            # In one array every record takes the place of the longest.
+            [record] * 5 + [record + b"\0" * 250_000],
+        ):
+            with pytest.raises(client_errors.InvalidRequestError):
+                client.call("examples", {"examples": np.array(records, object)})
+
+
+@pytest.mark.parametrize("api", APIS)
+def test_what_is_too_large_or_not_there(api, server):
+    request = running_server.clips()
+    with client_of(server, api) as client:
+        with pytest.raises(client_errors.TooLargeError):
+            client.call("complete", {"video": np.zeros((8, 50_000, 3), np.float32)})
+        # TensorFlow Serving's codes: FAILED_PRECONDITION by gRPC, 400 by REST.
+        kind = client_errors.NotFoundError
+        if api == "rest":
+            kind = client_errors.InvalidRequestError
+        with pytest.raises(kind, match="nothing"):
+            client.call("nothing", request)
+    for model in ({"name": "other"}, {"version": 7}):
+        with client_of(server, api, **model) as client:
+            with pytest.raises(client_errors.NotFoundError):
+                client.call("serving_default", request)
+            with pytest.raises(client_errors.NotFoundError):
+                client.versions()
+    with client_of(server, api, label="stable") as client:
+        with pytest.raises(client_errors.InvalidRequestError, match="label: stable"):
+            client.call("serving_default", request)
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (b"", "JSON Parse error"),
+        (b"{", "JSON Parse error"),
+        (b"\xff\xfe", "JSON Parse error"),
+        (b"[" * 200_000, "JSON Parse error"),
+        (b"[1, 2]", "must be a JSON object"),
+        (b"{}", "one of 'inputs' and 'instances'"),
+        (b'{"inputs": {}, "instances": []}', "one of 'inputs' and 'instances'"),
+        (b'{"inputs": {}, "smell": 1}', "unknown key 'smell'"),
+        (b'{"inputs": 3}', "'inputs' must be an object"),
+        (b'{"instances": 3}', "'instances' must be a list"),
+        (b'{"instances": []}', "'instances' must be a list with something in it"),
+        (b'{"instances": [{"video": 1}, {"audio": 1}]}', "the same names"),
+        (b'{"signature_name": 3, "inputs": {}}', "must be a string"),
+        (b'{"inputs": {"video": [[[1, 2, 3]], [[1, 2]]]}}', "is ragged"),
+        (b'{"inputs": {"video": [[[[[[[[[[1]]]]]]]]]]}}', "nested too deeply"),
+        (b'{"inputs": {"video": [[[1, 2, null]]]}}', "holds NoneType"),
+        (b'{"inputs": {"video": [[[1, 2, "3"]]]}}', "holds str"),
+        (b'{"inputs": {"video": [[[1, 2, 1e60]]]}}', "beyond float32"),
+        (b'{"inputs": {"video": [[[1, 2, %s]]]}}' % (b"9" * 400), "(large|digits)"),
+        (
+            b'{"signature_name": "about", "inputs": {"file": [{"b64": "?"}]}}',
+            "can't decode base64",
+        ),
+        (b'{"signature_name": "about", "inputs": ["x"]}', "file must be one of"),
+    ],
+)
+def test_bodies_that_are_no_request(body, text, server):
+    status, answer = server.post(PREDICT, body)
+    assert status == 400
+    message = json.loads(answer)["error"]
+    assert re.search(text, message), message
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/", 404),
+        ("GET", "/v2/models/avexp", 404),
+        ("GET", "/v1/models/avexp/secrets", 400),
+        ("GET", PREDICT, 400),
+        ("POST", "/v1/models/avexp", 400),
+        ("POST", "/v1/models/avexp:explain", 400),
+        ("POST", "/v1/models/avexp:classify", 400),
+        ("POST", "/v1/models/avexp:regress", 400),
+        ("POST", "/v1/models/other:predict", 404),
+        ("POST", "/v1/models/avexp/versions/7:predict", 404),
+        ("POST", "/v1/models/avexp/versions/99999999999999999999:predict", 400),
+        ("POST", "/v1/models/avexp/labels/stable:predict", 400),
+        ("GET", "/v1/models/other/metadata", 404),
+        ("GET", "/v1/models/%ff", 400),
+    ],
+)
+def test_paths_that_are_none(method, path, status, server):
+    body = {"inputs": running_server.listed(running_server.clips())}
+    answer = server.get(path) if method == "GET" else server.post(path, body)
+    assert answer[0] == status
+    assert list(json.loads(answer[1])) == ["error"]
+
+
+def test_a_body_that_is_too_large_or_packed(server):
+    assert server.post(PREDICT, b" " * 1_000_001)[0] == 413
+    packed = {"Content-Encoding": "gzip"}
+    assert server.post(PREDICT, b"\x1f\x8b", packed)[0] == 415
+
+
+def predict_request(inputs, signature=""):
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = "avexp"
+    request.model_spec.signature_name = signature
+    for name, value in inputs.items():
+        request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
+    return request
+
+
+def no_dtype(request):
+    request.inputs["video"].dtype = 0
+
+
+def other_dtype(request):
+    request.inputs["video"].dtype = 2
+
+
+def negative_size(request):
+    request.inputs["video"].tensor_shape.dim[0].size = -2
+
+
+def no_rank(request):
+    request.inputs["video"].tensor_shape.unknown_rank = True
+
+
+def too_many_bytes(request):
+    request.inputs["video"].tensor_content += b"\0"
+
+
+def no_values(request):
+    request.inputs["video"].tensor_content = b""
+
+
+def a_few_bytes_for_gigabytes(request):
+    request.inputs["video"].tensor_content = b""
+    request.inputs["video"].float_val.append(1.0)
+    for dim in request.inputs["video"].tensor_shape.dim:
+        dim.size = 1 << 20
+
+
+def no_name(request):
+    request.model_spec.name = ""
+
+
+def many_inputs(request):
+    for index in range(1000):
+        request.inputs[f"{index}"].dtype = 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        no_dtype,
+        other_dtype,
+        negative_size,
+        no_rank,
+        too_many_bytes,
+        no_values,
+        a_few_bytes_for_gigabytes,
+        no_name,
+        many_inputs,
+    ],
+)
+def test_protos_that_are_none(change, stub):
+    request = predict_request(running_server.clips())
+    change(request)
+    with pytest.raises(grpc.RpcError) as error:
+        stub.Predict(request)
+    assert error.value.code() is CODES.INVALID_ARGUMENT
+    assert error.value.details()
+
+
+def test_services_that_are_for_other_models(channel, stub):
+    models = model_service_pb2_grpc.ModelServiceStub(channel)
+    for method, request, code in (
+        (stub.Classify, classification_pb2.ClassificationRequest(), "INVALID_ARGUMENT"),
+        (stub.Regress, regression_pb2.RegressionRequest(), "INVALID_ARGUMENT"),
+        (
+            stub.MultiInference,
+            inference_pb2.MultiInferenceRequest(),
+            "INVALID_ARGUMENT",
+        ),
+        (
+            models.HandleReloadConfigRequest,
+            model_management_pb2.ReloadConfigRequest(),
+            "UNIMPLEMENTED",
+        ),
+    ):
+        with pytest.raises(grpc.RpcError) as error:
+            method(request)
+        assert error.value.code().name == code
+
+
+def test_the_metrics_count_what_happened(server):
+    name = 'avexp_requests_total{api="rest",code="%s",method="predict"}'
+    before = server.metrics()
+    body = {"inputs": running_server.listed(running_server.clips())}
+    for sent in (body, body, {"inputs": {}}):
+        server.post(PREDICT, sent)
+    after = server.metrics()
+
+    def more(key):
+        return after[key] - before.get(key, 0)
+
+    assert more(name % "OK") == 2
+    assert more(name % "INVALID_ARGUMENT") == 1
+    assert more('avexp_request_seconds_count{api="rest",method="predict"}') == 3
+    assert after["avexp_model_version"] == 1
+    assert after["avexp_model_versions_failed"] == 0
+    assert after["avexp_requests_waiting"] == 0
+
+
+def test_a_port_that_is_taken(server, served):
+    for option, port in (("port", server.port), ("rest_port", server.rest_port)):
+        with pytest.raises(errors.DataError, match=f":{port}: this port can't be"):
+            with running_server.serving(served.export.parent, **{option: port}):
+                pass
