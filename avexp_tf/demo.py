@@ -35,7 +35,7 @@ def define_flags() -> None:
         skip=("records", "name", "variant", "ablation", "seed"),
     )
     runtime.define_flags()
-    reproduce.define_study_flags(train_seeds="0")
+    reproduce.define_study_flags(train_seeds=("0",))
     avexp_flags.define_one("out", "runs/demo", "Folder for everything.")
 
 

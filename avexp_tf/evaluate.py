@@ -75,6 +75,8 @@ def main(argv: Sequence[str]) -> None:
         data = dataclasses.replace(data, eval_stride=values.eval_stride)
     source = pipeline.Source.open(data, values.split)
     out = values.out or os.path.join(run_paths[0], "sweep")
+    if values.predictions:
+        files.check_writable(values.predictions)
     files.make_folder(out)  # what can't be written is known before the work, not after
     result = sweep.evaluate(
         models, source, tested, loss_seeds, values.predictions or None

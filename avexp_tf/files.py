@@ -48,6 +48,20 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
         raise errors.DataError(f"{path}: can't be written: {reason}") from error
 
 
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Checks that a file can be written, before the work whose result goes there.
+
+    Raises:
+      errors.DataError: if it can't.
+    """
+    aside = pathlib.Path(path).with_name(f"{TEMPORARY}{secrets.token_hex(4)}")
+    try:
+        aside.touch()
+        aside.unlink()
+    except OSError as error:
+        raise errors.DataError(f"{path}: can't be written: {_reason(error)}") from error
+
+
 def make_folder(path: str | os.PathLike[str]) -> None:
     """Makes a folder and those above it, unless they are there.
 

@@ -62,4 +62,5 @@ def start() -> Iterator[None]:
             held.seek(0)
             for line in held:
                 if not _GREETINGS.search(line):
-                    os.write(2, line)
+                    # A full disk cuts the last line off; the next one is not its end.
+                    os.write(2, line.rstrip(b"\n") + b"\n")

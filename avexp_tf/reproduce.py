@@ -30,37 +30,27 @@ if TYPE_CHECKING:
     from avexp_tf.evaluation import study
 
 
-def define_study_flags(train_seeds: str) -> None:
+def define_study_flags(train_seeds: Sequence[str]) -> None:
     """Defines the flags that every study has.
 
     Args:
       train_seeds: Default of --train_seeds.
     """
-    if "train_seeds" in flags.FLAGS:
-        return
-    module = avexp_flags.MODULE
     for name, default, text in (
         (
             "models",
-            "paper",
+            ("paper",),
             "Models to train beside the paper's six: names such as robust, mixture, "
             "bursts, subclip, curriculum, missing_embedding, ignore_missing, "
             "audio_clip_zero, audio_frame_zero, both_frame_zero; all; or NAME=LOSS "
             "with a loss as in --ablation, parts joined by +.",
         ),
         ("train_seeds", train_seeds, "Each model is trained once per seed."),
-        ("loss_seeds", "1,2", "Each loss is drawn once per seed."),
+        ("loss_seeds", ("1", "2"), "Each loss is drawn once per seed."),
+        ("jobs", 0, "Trainings at a time; 0 takes one per core, up to four."),
+        ("resamples", 2000, "Bootstrap resamples of recordings."),
     ):
-        flags.DEFINE_list(name, default, text, module_name=module)
-    flags.DEFINE_integer(
-        "jobs",
-        0,
-        "Trainings at a time; 0 takes one per core, up to four.",
-        module_name=module,
-    )
-    flags.DEFINE_integer(
-        "resamples", 2000, "Bootstrap resamples of recordings.", module_name=module
-    )
+        avexp_flags.define_one(name, default, text)
 
 
 def define_flags() -> None:
@@ -72,11 +62,8 @@ def define_flags() -> None:
         skip=("name", "variant", "ablation", "seed"),
     )
     runtime.define_flags()
-    define_study_flags(train_seeds="0,1,2")
-    if "out" not in flags.FLAGS:
-        flags.DEFINE_string(
-            "out", "", "Folder for everything.", module_name=avexp_flags.MODULE
-        )
+    define_study_flags(train_seeds=("0", "1", "2"))
+    avexp_flags.define_one("out", "", "Folder for everything.")
 
 
 def run_study(

@@ -24,6 +24,7 @@ from avexp_tf.corpora import synthetic
 from avexp_tf.data import example
 from avexp_tf.data import framing
 from avexp_tf.data import manifest as manifest_lib
+from avexp_tf.data import pipeline
 from avexp_tf.data import schema
 from avexp_tf.data import shard_reader
 from avexp_tf.evaluation import sweep
@@ -121,7 +122,9 @@ def test_from_records_to_the_papers_figures(records, tmp_path, capsys):
     assert (code, stderr) == (0, [])
     assert names_in(out) == [
         "figure_3.png",
+        "figure_3.svg",
         "figure_4.png",
+        "figure_4.svg",
         "recordings.csv",
         "report.md",
         "results.csv",
@@ -389,7 +392,9 @@ def test_damaged_records_end_a_training_in_one_line(copy, tmp_path, capsys, dama
     assert not [name for name in names_in(run_dir) if name.startswith(files.TEMPORARY)]
 
 
-def test_nan_features_end_a_training_at_the_first_step(copy, tmp_path, capsys):
+def test_nan_features_end_a_training_at_the_step_that_meets_them(
+    copy, tmp_path, capsys
+):
     def change(data, layout):
         segment = example.decode(data, layout)
         return example.encode(
@@ -398,8 +403,15 @@ def test_nan_features_end_a_training_at_the_first_step(copy, tmp_path, capsys):
         )
 
     rewritten(copy, change)
+    settings = small_runs.experiment(copy)
+    source = pipeline.Source.open(settings.data, "train")
+    batches = pipeline.training_batches(source, (), settings.train.seed, epoch=0)
+    has_nan = [np.isnan(inputs["video"]).any() for inputs, _ in batches]
+    step = 1 + has_nan.index(True)
     message = fails(capsys, train, *words_of(copy, tmp_path / "run"))
-    assert message.startswith("step 1: the loss is nan: lower --learning_rate, set ")
+    assert message.startswith(
+        f"step {step}: the loss is nan: lower --learning_rate, set "
+    )
     assert message.endswith(
         "see whether avexp-verify finds features that are no numbers"
     )

@@ -216,16 +216,19 @@ def _record_dataset(
 
 
 def _checked(data: tf.Tensor, recording_id: tf.Tensor, segment: tf.Tensor) -> tf.Tensor:
-    """Returns a record; raises InvalidArgumentError if it is another one."""
+    """Returns a record; InvalidArgumentError if it is another, or of another schema."""
     found = tf.io.parse_single_example(
         data,
         {
             schema.RECORDING_ID: tf.io.FixedLenFeature([], tf.string),
             schema.SEGMENT_INDEX: tf.io.FixedLenFeature([], tf.int64),
+            schema.SCHEMA_VERSION: tf.io.FixedLenFeature([], tf.int64),
         },
     )
-    same = tf.equal(found[schema.RECORDING_ID], recording_id) & tf.equal(
-        found[schema.SEGMENT_INDEX], tf.cast(segment, tf.int64)
+    same = (
+        tf.equal(found[schema.RECORDING_ID], recording_id)
+        & tf.equal(found[schema.SEGMENT_INDEX], tf.cast(segment, tf.int64))
+        & tf.equal(found[schema.SCHEMA_VERSION], schema.VERSION)
     )
     with tf.control_dependencies([tf.debugging.Assert(same, ["another record"])]):
         return tf.identity(data)

@@ -91,4 +91,5 @@ class Learner:
         if "crossmodal" not in {layer.name for layer in fusion.layers}:
             return {}
         layer = fusion.get_layer("crossmodal")
-        return {"alpha": float(layer.alpha), "beta": float(layer.beta)}
+        # Of a replicated variable numpy() takes the first copy; float() takes none.
+        return {name: float(getattr(layer, name).numpy()) for name in ("alpha", "beta")}

@@ -164,6 +164,8 @@ class RunDir:
                 dir=self.path, prefix=files.TEMPORARY
             ) as folder:
                 aside = pathlib.Path(folder) / self.weights_path.name
+                # HDF5 does not survive a full disk: see that there is room first.
+                _try_room(aside, model)
                 model.save_weights(aside)
                 with open(aside, "rb+") as file:
                     os.fsync(file.fileno())
@@ -257,6 +259,19 @@ class RunDir:
             file.write((json.dumps(values, indent=2) + "\n").encode())
 
 
+def _try_room(path: pathlib.Path, model: keras.Model) -> None:
+    """Writes as many bytes as the weights will take; OSError if there is no room."""
+    arrays = model.get_weights()
+    # HDF5's own needs grow with the number of groups: less than this for each array.
+    n_bytes = sum(array.nbytes for array in arrays) + _HDF5_BYTES * len(arrays)
+    chunk = bytes(1 << 20)
+    with open(path, "wb") as file:
+        for start in range(0, n_bytes, len(chunk)):
+            file.write(chunk[: n_bytes - start])
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def build_model(
     experiment: config.ExperimentConfig, manifest: manifests.Manifest
 ) -> keras.Model:
@@ -338,6 +353,9 @@ def _git_revision() -> str:
     except (OSError, subprocess.SubprocessError):
         return ""
     return done.stdout.strip()
+
+
+_HDF5_BYTES = 8192
 
 
 @dataclasses.dataclass(frozen=True)

@@ -218,7 +218,7 @@ def test_values_out_of_range_end_in_one_line_and_no_shard(
     [
         ({"dev": ["a"], "test": ["a"]}, "'a' is in two splits"),
         ({"dev": ["a", "x"]}, "splits.dev lists 'x', and no file is of this group"),
-        ({"tset": ["a"]}, "'tset'"),
+        ({"tset": ["a"]}, "splits.tset is unknown; known are dev, test, train"),
     ],
 )
 def test_splits_that_can_not_be_end_in_one_line(inputs, tmp_path, splits, message):
