@@ -37,6 +37,8 @@ from avexp_tf.models import crossmodal_transformer
 _PACKAGES = ("avexp-tf", "tensorflow", "keras", "numpy")
 # A training that was told to end saves first.
 _LOCK_SECS = 10.0
+# Room that HDF5 is given for each array, beside its numbers; it takes about a third.
+_HDF5_BYTES = 8192
 # Settings that may change between a run's start and its end: those that change nothing
 # in what it gives, and what a damaged record does, since its message names that way on.
 _FREE = ("checkpoint_secs", "checkpoint_steps", "on_corrupt")
@@ -353,9 +355,6 @@ def _git_revision() -> str:
     except (OSError, subprocess.SubprocessError):
         return ""
     return done.stdout.strip()
-
-
-_HDF5_BYTES = 8192
 
 
 @dataclasses.dataclass(frozen=True)
