@@ -1,9 +1,11 @@
 """Predicts valence and arousal in video and sound files.
 
     avexp-predict video.mp4 --model=runs/demo/export --out=runs/predictions --overlay
+    avexp-predict video.mp4 --server=localhost:8500
 
 --model is an export (or the folder above its versions: the newest is taken) or a run
-directory. The pictures and sounds go through what the model's own records went through.
+directory; --server is the address of a server that runs it: host:port for gRPC,
+http://host:port for REST. The pictures and sounds go through what the model's own records went through.
 Of every file become, named like it: .csv with one line per tick (time, valence,
 arousal, what is present, the face's box, the detector's score), .png with the same as
 curves, .json with the summary, and with --overlay an annotated .overlay.mp4. Files,
@@ -28,6 +30,8 @@ def define_flags() -> None:
     module = avexp_flags.MODULE
     for name, default, text in (
         ("model", "", "Export, folder of exports, or run directory."),
+        ("server", "", "Instead, a server: host:port, or http://host:port."),
+        ("server_model", "avexp", "Name of the model there."),
         ("out", "predictions", "Folder for the results."),
         (
             "visual_backbone",
@@ -62,8 +66,12 @@ def main(argv: Sequence[str]) -> int:
     values = flags.FLAGS
     if len(argv) < 2:
         raise errors.ConfigError("no file is given; see --help")
-    if not values.model:
-        raise errors.ConfigError("--model must be given; see --help")
+    if not values.model and not values.server:
+        raise errors.ConfigError("--model or --server must be given; see --help")
+    if values.model and values.server:
+        raise errors.ConfigError(
+            f"--model={values.model} --server={values.server}: give one of the two"
+        )
     for name, value in (
         ("eval_stride", values.eval_stride),
         ("threads", values.threads),
@@ -90,6 +98,8 @@ def main(argv: Sequence[str]) -> int:
         backbone,
         weights,
         values.threads,
+        values.server,
+        values.server_model,
     )
     return 2 if guarded_job.run(settings, paths) else 0
 

@@ -53,7 +53,8 @@ def main(argv: Sequence[str]) -> int:
     run_dir = run_dirs.RunDir(values.run_dir)
     source = check.source_of(run_dir, gate.records, gate.split)
     extra = saved_model.extra(values.export)
-    found = shipping.compare(values.export, run_dir, source, gate)
+    others = [check.server_candidate(values.server)] if values.server else []
+    found = shipping.compare(values.export, run_dir, source, gate, others)
     print(parity_report.write(found, extra))
     print(f"report: {extra / parity_report.MARKDOWN_NAME}")
     return 0 if found.passed else 1

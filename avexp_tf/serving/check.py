@@ -13,6 +13,7 @@ import tensorflow as tf
 from avexp_tf import config
 from avexp_tf import errors
 from avexp_tf.data import pipeline
+from avexp_tf.serving import client
 from avexp_tf.serving import export_config
 from avexp_tf.serving import litert
 from avexp_tf.serving import litert_model
@@ -23,7 +24,9 @@ from avexp_tf.training import run_dir as run_dirs
 
 SAVED_MODEL = "saved_model"
 LITERT = "litert_"  # and the variant
-SERVER = "server"
+SERVER = "server"  # and the address
+
+_NOT_TAKEN = {"video_only": ("audio",), "audio_only": ("video", "background")}
 
 
 def saved_model_candidate(version_dir: str | os.PathLike[str]) -> parity.Candidate:
@@ -69,6 +72,28 @@ def litert_candidates(folder: str | os.PathLike[str]) -> list[parity.Candidate]:
                 )
             )
     return found
+
+
+def server_candidate(address: str) -> parity.Candidate:
+    """Returns the model that a server runs as a candidate.
+
+    Args:
+      address: See `client.Client`.
+
+    Raises:
+      errors.AvexpError: if the address is none, or a package is missing.
+    """
+    server = client.Client(address)
+
+    def call(signature: str, request: requests.Arrays) -> np.ndarray:
+        # A server takes no more than the model does.
+        lost = _NOT_TAKEN.get(server.experiment().model.variant, ())
+        inputs = {
+            name: value for name, value in request.items() if not name.startswith(lost)
+        }
+        return server.predict(signature, inputs)
+
+    return parity.Candidate(f"{SERVER} {address}", parity.FLOAT32, call)
 
 
 def source_of(

@@ -19,12 +19,14 @@ from avexp_tf import files
 from avexp_tf import runtime
 from avexp_tf.features import timeline
 from avexp_tf.media import probe
+from avexp_tf.serving import client as clients
 from avexp_tf.serving import media_features
 from avexp_tf.serving import media_predictor
 from avexp_tf.serving import model_source
 from avexp_tf.serving import overlay as overlay_lib
 from avexp_tf.serving import prediction_plot
 from avexp_tf.serving import prediction_table
+from avexp_tf.serving import transport
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +43,8 @@ class Settings:
       visual_backbone: See `media_features.feature_config`.
       visual_weights: See `media_features.feature_config`.
       threads: CPU threads of TensorFlow; 0 takes all cores.
+      server: Instead of a model on disk, the address of a server; see `client.Client`.
+      server_model: The model's name there.
     """
 
     model: str
@@ -52,6 +56,8 @@ class Settings:
     visual_backbone: str = ""
     visual_weights: str = ""
     threads: int = 0
+    server: str = ""
+    server_model: str = transport.ModelName.name
 
     def start(self) -> None:
         """Sets TensorFlow up; to be called once, in a process of the job's own."""
@@ -63,11 +69,18 @@ class Settings:
         Raises:
           errors.AvexpError: if they are not there, or don't fit to each other.
         """
-        source = model_source.find(self.model)
+        source: clients.Client | model_source.ModelSource
+        if self.server:
+            name = transport.ModelName(self.server_model)
+            source = clients.Client(self.server, name)
+            manifest = source.manifest()
+        else:
+            source = model_source.find(self.model)
+            manifest = source.manifest
         extractor = media_features.extractor(
-            source.manifest, self.visual_backbone, self.visual_weights
+            manifest, self.visual_backbone, self.visual_weights
         )
-        clock = media_features.clock(source.manifest)
+        clock = media_features.clock(manifest)
         predictor = source.predictor(self.eval_stride)
         return MediaJob(
             media_predictor.MediaPredictor(predictor, extractor, clock),
