@@ -5,11 +5,11 @@
 
 --model is an export (or the folder above its versions: the newest is taken) or a run
 directory; --server is the address of a server that runs it: host:port for gRPC,
-http://host:port for REST. The pictures and sounds go through what the model's own records went through.
-Of every file become, named like it: .csv with one line per tick (time, valence,
-arousal, what is present, the face's box, the detector's score), .png with the same as
-curves, .json with the summary, and with --overlay an annotated .overlay.mp4. Files,
-folders and patterns can be given. What is there already is not predicted again.
+http://host:port for REST. Pictures and sounds go through what the model's own records
+went through. Of every file become, named like it: .csv with one line per tick (time,
+valence, arousal, what is present, the face's box, the detector's score), .png with the
+same as curves, .json with the summary, and with --overlay an annotated .overlay.mp4.
+Files, folders and patterns can be given. What is there already is not predicted again.
 """
 
 from __future__ import annotations
