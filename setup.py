@@ -25,6 +25,7 @@ setuptools.setup(
     },
     package_data={
         "avexp_tf": ["py.typed"],
+        "avexp_tf.live": ["page.js"],
         "avexp_tf.configs": ["*.flags", "*.json"],
         "avexp_tf.export": ["README.md", "serving/*"],
     },

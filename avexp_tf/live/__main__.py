@@ -2,10 +2,17 @@
 
     avexp-live --model=runs/demo/export                         # camera and microphone
     avexp-live talk.mp4 --model=runs/demo/export --csv=talk.csv
+    avexp-live --page --model=runs/demo/baseline --robust_model=runs/demo/clip_zero
 
 Without a file it takes camera and microphone of this machine, until Ctrl-C; with one it
 plays the file as if it were a call. --model is an export or a run directory, trained on
 records of media files. The terminal shows the newest estimate; --csv keeps all of them.
+
+--page serves a page on this machine instead, for a browser: two models side by side on
+an example, a file, or the browser's camera and microphone, with switches and sliders
+for what gets lost. Models of any records will do for the example; camera and files need
+models of media files.
+
 The estimate is of expressed, not felt, emotion, and nothing leaves this machine.
 """
 
@@ -48,6 +55,18 @@ def define_flags() -> None:
     ):
         if name not in flags.FLAGS:
             flags.DEFINE_string(name, "", text, module_name=module)
+    for name, default, text in (
+        ("page", False, "Serve the page with two models side by side."),
+        ("robust_model", "", "--page: the second model, trained with losses."),
+        (
+            "example",
+            "",
+            "--page: media file or records folder to play; empty takes the records "
+            "that the models were trained on, or draws a face that talks.",
+        ),
+        ("page_port", 0, "--page: where it is served; 0 finds a free port."),
+    ):
+        avexp_flags.define_one(name, default, text)
     if "camera" not in flags.FLAGS:
         flags.DEFINE_integer(
             "camera", 0, "Number of the camera; -1 for none.", module_name=module
@@ -70,6 +89,9 @@ def main(argv: Sequence[str]) -> int:
     if not values.model:
         raise errors.ConfigError("--model must be given; see --help")
     live = avexp_flags.parsed(settings.LiveConfig)
+    if values.page:
+        cli.no_positionals(argv)
+        return _serve_page(live)
     if len(argv) == 2 and not values.in_real_time:
         # Nobody waits, and so the numbers are exactly the file's.
         exact_secs = max(live.delay_secs, _EXACT_DELAY_SECS)
@@ -85,11 +107,7 @@ def main(argv: Sequence[str]) -> int:
     else:
         source = sources.DeviceSource(values.camera, values.microphone)
         origin_secs = None
-    # Other commands define the next two with defaults of their own.
-    backbone, weights = (
-        str(values[name].value) if values[name].present else ""
-        for name in ("visual_backbone", "visual_weights")
-    )
+    backbone, weights = _visual_flags()
     runtime.set_up()
     with contextlib.ExitStack() as stack:
         call = stack.enter_context(
@@ -102,6 +120,41 @@ def main(argv: Sequence[str]) -> int:
             write = stack.enter_context(estimate_table.writing(values.csv))
         n_ticks = _follow(source.estimates(call), write)
     print(f"{n_ticks} ticks" + (f": {values.csv}" if values.csv else ""))
+    return 0
+
+
+def _visual_flags() -> list[str]:
+    """Returns two flags that other commands define with defaults of their own."""
+    values = flags.FLAGS
+    return [
+        str(values[name].value) if values[name].present else ""
+        for name in ("visual_backbone", "visual_weights")
+    ]
+
+
+def _serve_page(live: settings.LiveConfig) -> int:
+    """Serves the page until Ctrl-C."""
+    values = flags.FLAGS
+    if values["visual_budget"].using_default_value:
+        # Two models and the networks that see: pictures are passed over where it must
+        # be, and the curves stay at the present.
+        live = dataclasses.replace(live, visual_budget="adaptive")
+    from avexp_tf.live import page
+    from avexp_tf.live import page_sessions
+    from avexp_tf.live import recognizer
+
+    page.check_installed()
+    runtime.set_up()
+    paths = {"Baseline": values.model, "Robust": values.robust_model}
+    models = {
+        name: recognizer.load_predictor(path) for name, path in paths.items() if path
+    }
+    backbone, weights = _visual_flags()
+    example = values.example or page_sessions.example_of(models)
+    config = page_sessions.PageConfig(models, live, example, backbone, weights)
+    with page.launch(config, values.page_port) as running:
+        print(f"{running.url} (Ctrl-C ends it)", flush=True)
+        running.wait()
     return 0
 
 

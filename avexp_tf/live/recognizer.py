@@ -16,6 +16,7 @@ from avexp_tf.live import clip_window
 from avexp_tf.live import feature_stream
 from avexp_tf.live import one_euro
 from avexp_tf.live import settings as live_settings
+from avexp_tf.serving import litert_model
 from avexp_tf.serving import media_features
 from avexp_tf.serving import model_source
 from avexp_tf.serving import predictor as predictors
@@ -214,11 +215,13 @@ def load_predictor(model: str | os.PathLike[str]) -> predictors.Predictor:
     """Loads a model.
 
     Args:
-      model: An export, a folder of exports, or a run directory.
+      model: An export, a folder of exports, a run directory, or a LiteRT file.
 
     Raises:
       errors.AvexpError: if it can't be loaded.
     """
+    if os.fspath(model).endswith(litert_model.SUFFIX):
+        return litert_model.LiteRt(model).predictor()
     return model_source.find(model).predictor()
 
 

@@ -17,6 +17,7 @@ from avexp_tf.serving import saved_model
 from avexp_tf.training import run_dir as run_dirs
 
 _SIGNATURE = "serving_default"
+_SOURCES = "sources"
 
 
 class SavedModel:
@@ -45,6 +46,12 @@ class SavedModel:
         """Predicts clips; see `predictor.ClipModel`."""
         return _run(self._function, self._names, clips)
 
+    def predict_sources(self, clips: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Predicts clips with source maps; see `ServingModule.predict_sources`."""
+        function = self._loaded.signatures[_SOURCES]
+        names = list(function.structured_input_signature[1])
+        return _run(function, names, clips)
+
 
 class RunDir:
     """Runs the best weights of a run directory, with what an export puts before them.
@@ -64,10 +71,20 @@ class RunDir:
         self._function = tf.function(
             lambda inputs: module.predict(**inputs), input_signature=[signature]
         )
+        predict_sources, specs = module.signatures()[_SOURCES]
+        self._source_names = list(specs)
+        # Traced at its first call only.
+        self._sources = tf.function(
+            lambda inputs: predict_sources(**inputs), input_signature=[specs]
+        )
 
     def predict(self, clips: Mapping[str, np.ndarray]) -> np.ndarray:
         """Predicts clips; see `predictor.ClipModel`."""
         return _run(lambda **inputs: self._function(inputs), self._names, clips)
+
+    def predict_sources(self, clips: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Predicts clips with source maps; see `ServingModule.predict_sources`."""
+        return _run(lambda **inputs: self._sources(inputs), self._source_names, clips)
 
 
 def _run(

@@ -19,6 +19,7 @@ from avexp_tf.serving import predictor
 
 SUFFIX = ".tflite"
 _SIGNATURE = "serving_default"
+_SOURCES = "sources"
 
 
 class LiteRt:
@@ -59,6 +60,10 @@ class LiteRt:
     def predict(self, clips: Mapping[str, np.ndarray]) -> np.ndarray:
         """Predicts clips; see `predictor.ClipModel`."""
         return self.call(_SIGNATURE, clips)
+
+    def predict_sources(self, clips: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Predicts clips with source maps; see `ServingModule.predict_sources`."""
+        return self.call(_SOURCES, clips)
 
     def call(self, signature: str, inputs: Mapping[str, Any]) -> np.ndarray:
         """Predicts by a signature of the file.

@@ -1,0 +1,271 @@
+"""Who uses the page: each visitor has a call of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+import secrets
+import tempfile
+import threading
+from collections.abc import Mapping
+
+from avexp_tf import config
+from avexp_tf import errors
+from avexp_tf.live import call_losses
+from avexp_tf.live import comparison
+from avexp_tf.live import drawn_call
+from avexp_tf.live import feature_stream
+from avexp_tf.live import page_call
+from avexp_tf.live import page_sources
+from avexp_tf.live import recognizer
+from avexp_tf.live import settings as live_settings
+from avexp_tf.serving import predictor as predictors
+
+# Every third tick is predicted: ten points a second look the same in a trace.
+EVERY_TICKS = 3
+# A browser's sound comes in pieces of 0.1 s, and openSMILE needs as long.
+_BROWSER_DELAY_SECS = 0.5
+_MOST_VISITORS = 8
+
+
+def example_of(models: Mapping[str, predictors.Predictor]) -> str | None:
+    """Returns the records that one of the models was trained on, or None.
+
+    Of models whose features come from media files, None: a face can be drawn for them.
+    """
+    for one in models.values():
+        if "features" in one.manifest.corpus_config:
+            return None
+    for one in models.values():
+        records = one.data.records
+        if records and os.path.isdir(records):
+            return records
+    raise errors.DataError(
+        "--example: must be given: these models take features that can't be made from "
+        "pictures, and the records that they were trained on are not here"
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class PageConfig:
+    """What a page shows.
+
+    Attributes:
+      models: By what they are called, one or two.
+      live: How calls are followed.
+      example: A media file or a records folder; None draws a face that talks.
+      visual_backbone: See `Recognizer.open`.
+      visual_weights: Likewise.
+    """
+
+    models: Mapping[str, predictors.Predictor]
+    live: live_settings.LiveConfig = live_settings.LiveConfig()
+    example: str | os.PathLike[str] | None = None
+    visual_backbone: str = ""
+    visual_weights: str = ""
+
+    def __post_init__(self) -> None:
+        comparison.check_same_features(self.models)
+        if self.example is None or not os.path.isdir(self.example):
+            return
+        records = page_sources.Records(self.example).manifest
+        wanted = next(iter(self.models.values())).manifest
+        for modality in config.MODALITIES:
+            mine, theirs = getattr(records, modality), getattr(wanted, modality)
+            if mine != theirs:
+                raise errors.DataError(
+                    f"--example={self.example}: its {modality} features are {mine}, "
+                    f"and the models take {theirs}"
+                )
+
+    def features(self, delay_secs: float = 0.0) -> feature_stream.FeatureStream:
+        """Returns a stream of the features that the models take.
+
+        Args:
+          delay_secs: At least so long a tick waits for its packets.
+
+        Raises:
+          errors.AvexpError: if this program can't make them.
+        """
+        live = self.live
+        if delay_secs > live.delay_secs:
+            live = dataclasses.replace(live, delay_secs=delay_secs)
+        first = next(iter(self.models.values()))
+        return recognizer.open_features(
+            first, live, self.visual_backbone, self.visual_weights
+        )
+
+    def why_no_media(self) -> str:
+        """Returns why no camera and no file can be used; empty if they can."""
+        try:
+            self.features().close()
+        except errors.AvexpError as error:
+            return str(error)
+        return ""
+
+
+class Visitor:
+    """One visitor's call and controls.
+
+    Args:
+      page: What it shows.
+      folder: For files that are drawn.
+
+    Attributes:
+      token: What the visitor's browser sends its pictures under; empty while it sends
+        none.
+    """
+
+    def __init__(self, page: PageConfig, folder: pathlib.Path):
+        self.token = ""
+        self._page = page
+        self._folder = folder
+        self._losses = call_losses.LossSettings()
+        self._call: page_call.PageCall | None = None
+        self._source: page_call.Source | None = None
+        self._thread: threading.Thread | None = None
+        self._stopped = threading.Event()
+
+    def set_losses(self, losses: call_losses.LossSettings) -> None:
+        """Sets what is lost from now on."""
+        self._losses = losses
+        if self._call is not None:
+            self._call.models.losses = losses
+
+    def view(self) -> page_call.View | None:
+        """Returns what the call shows; None before there is one."""
+        return None if self._call is None else self._call.view()
+
+    def play_example(self) -> None:
+        """Plays the example.
+
+        Raises:
+          errors.AvexpError: if it can't be played.
+        """
+        example = self._page.example
+        if example is None:
+            path = self._folder / "drawn.mp4"
+            if not path.exists():
+                drawn_call.write(path)
+            self._play_file(path, "Example: a drawn face")
+        elif os.path.isdir(example):
+            records = page_sources.Records(example)
+            self._play(records, None, "Example: a recording from the records")
+        else:
+            self._play_file(example, f"Example: {os.path.basename(example)}")
+
+    def play_file(self, path: str | os.PathLike[str]) -> None:
+        """Plays a media file.
+
+        Raises:
+          errors.AvexpError: if it can't be played.
+        """
+        self._play_file(path, f"Your file: {os.path.basename(path)}")
+
+    def play_browser(self) -> str:
+        """Plays what the visitor's browser sends; returns the token for it.
+
+        Raises:
+          errors.AvexpError: if pictures can't be used.
+        """
+        stream = self._page.features(_BROWSER_DELAY_SECS)
+        self._play(page_sources.Browser(), stream, "Your camera and microphone")
+        self.token = secrets.token_urlsafe(16)
+        return self.token
+
+    def receive(self, kind: str, secs: float, content: bytes, rate_hz: int) -> bool:
+        """Takes what the browser sent; returns False where no call wants it."""
+        thread, source = self._thread, self._source
+        if not isinstance(source, page_sources.Browser):
+            return False
+        if thread is None or not thread.is_alive():
+            return False
+        source.put(kind, secs, content, rate_hz)
+        return True
+
+    def stop(self) -> None:
+        """Ends the call; what it showed stays."""
+        self.token = ""
+        self._stopped.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        self._source = None
+
+    def _play_file(self, path: str | os.PathLike[str], title: str) -> None:
+        source = page_sources.File(path)
+        self._play(source, self._page.features(), title)
+
+    def _play(
+        self,
+        source: page_call.Source,
+        stream: feature_stream.FeatureStream | None,
+        title: str,
+    ) -> None:
+        self.stop()
+        models = comparison.Comparison(self._page.models, EVERY_TICKS)
+        models.losses = self._losses
+        self._stopped = threading.Event()
+        self._source = source
+        self._call = page_call.PageCall(models, stream, title)
+        self._thread = threading.Thread(
+            target=self._call.run, args=(source, self._stopped), daemon=True
+        )
+        self._thread.start()
+
+
+class Visitors:
+    """All visitors; use as a context manager, which ends all calls.
+
+    Args:
+      page: What it shows.
+
+    Attributes:
+      page: Likewise.
+    """
+
+    def __init__(self, page: PageConfig):
+        self.page = page
+        self._folder = tempfile.TemporaryDirectory(prefix="avexp-page-")
+        self._visitors: dict[str, Visitor] = {}
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Visitors:
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        self.close()
+
+    def of(self, session: str) -> Visitor:
+        """Returns the visitor of a browser's session; the oldest ones must go."""
+        with self._lock:
+            if session not in self._visitors:
+                while len(self._visitors) >= _MOST_VISITORS:
+                    self._visitors.pop(next(iter(self._visitors))).stop()
+                folder = pathlib.Path(self._folder.name)
+                self._visitors[session] = Visitor(self.page, folder)
+            return self._visitors[session]
+
+    def sender(self, token: str) -> Visitor | None:
+        """Returns the visitor whose browser sends under a token."""
+        with self._lock:
+            for visitor in self._visitors.values():
+                if token and secrets.compare_digest(visitor.token, token):
+                    return visitor
+        return None
+
+    def leave(self, session: str) -> None:
+        """Ends a visitor's call."""
+        with self._lock:
+            visitor = self._visitors.pop(session, None)
+        if visitor is not None:
+            visitor.stop()
+
+    def close(self) -> None:
+        """Ends all calls."""
+        for session in list(self._visitors):
+            self.leave(session)
+        with contextlib.suppress(OSError):
+            self._folder.cleanup()
