@@ -55,7 +55,9 @@ class FrameSelect(keras.layers.Layer):
 
     def call(self, frames: Any, source: Any) -> Any:
         """Selects the frames; see the class."""
-        rows = ops.one_hot(source, ops.shape(frames)[1], dtype=frames.dtype)
+        # Not `one_hot`: to ONNX, -1 is the last row.
+        is_row = ops.expand_dims(source, -1) == ops.arange(ops.shape(frames)[1])
+        rows = ops.cast(is_row, frames.dtype)  # [B, T, S]
         shown = ops.matmul(rows, frames)  # [B, T, S] x [B, S, d]
         if not self.missing_embedding:
             return shown + self.bias
