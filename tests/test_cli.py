@@ -162,6 +162,86 @@ def test_every_command_has_help_without_tensorflow(module, tmp_path):
     assert "\n  --" in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("module", "folder"), [("avexp_tf.reproduce", "out"), ("avexp_tf.train", "run_dir")]
+)
+def test_the_flags_of_the_demo_serve_what_reads_its_records(module, folder, tmp_path):
+    records = f"--records={tmp_path}/none"
+    flagfile = "--flagfile=configs/demo.flags"
+    done = call(module, flagfile, records, f"--{folder}={tmp_path}/run")
+    assert done.stderr.startswith(f"error: {tmp_path}/none/manifest.json: no such file")
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_later_flags_come_before_those_of_a_file(flag_file, capsys, order):
+    found = []
+    words = [f"--flagfile={flag_file}", "--avexp_test_width=4"][::order]
+    code, _, _ = run(
+        lambda _: found.append(absl_flags.FLAGS.avexp_test_width),
+        capsys,
+        *words,
+        define=define_width,
+    )
+    assert code == 0
+    assert found == [4 if order == 1 else 3]
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("--avexp_test_widht=1", "Unknown command line flag 'avexp_test_widht'. Did"),
+        ("--avexp_test_width=x", "flag --avexp_test_width=x: invalid literal"),
+        ("--flagfile=nowhere.flags", "Unable to open flagfile: [Errno 2] No such file"),
+    ],
+)
+def test_flags_that_cannot_be_read(word, message, capsys):
+    code, _, stderr = run(lambda _: 0, capsys, word, define=define_width)
+    assert code == 2
+    assert stderr.startswith(f"error: {message}")
+    assert stderr.count("\n") == 1
+
+
+def test_help_is_the_usage_and_our_flags(capsys):
+    for word in ("--help", "-h"):
+        code, stdout, _ = run(raiser(OSError()), capsys, word, define=define_width)
+        assert code == 0
+        assert stdout.startswith("the usage\n")
+        assert "--avexp_test_width: Width." in stdout
+        assert "--only_check_args" not in stdout  # absl's own
+
+
+def call(*command, **options):
+    return subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        **options,
+    )
+
+
+@pytest.mark.parametrize("module", COMMANDS)
+def test_every_command_has_help_without_tensorflow(module, tmp_path):
+    # A TensorFlow that can't be imported: --help must answer at once.
+    (tmp_path / "tensorflow.py").write_text("raise SystemExit('imported')")
+    path = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
+    done = call(module, "--help", env={**os.environ, "PYTHONPATH": path})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"    avexp-{module.rpartition('.')[2]}" in done.stdout
+    assert "\n  --" in done.stdout
+
+
+@pytest.mark.parametrize("module", ["avexp_tf.reproduce", "avexp_tf.train"])
+def test_the_flags_of_the_demo_serve_what_reads_its_records(module, tmp_path):
+    words = ["--flagfile=configs/demo.flags", f"--records={tmp_path}/none"]
+    done = call(module, *words, f"--out={tmp_path}", f"--run_dir={tmp_path}/run")
+    # Each of the two knows one of the two folders.
+    assert "Unknown command line flag" in done.stderr
+    own = "--out" if module.endswith("reproduce") else "--run_dir"
+    done = call(module, *words, f"{own}={tmp_path}/run")
+    assert done.stderr.startswith(f"error: {tmp_path}/none/manifest.json: no such file")
+
+
 @pytest.mark.parametrize("order", [1, -1])
 def test_all_commands_fit_into_one_process(order):
     """As in a notebook that imports two of them, and runs a cell again."""
