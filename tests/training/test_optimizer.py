@@ -3,6 +3,7 @@
 import math
 
 import keras
+import numpy as np
 import pytest
 
 from avexp_tf import config
@@ -53,3 +54,21 @@ def test_it_goes_to_its_config_and_back():
     assert again.get_config() == made.get_config()
     for step in (0, 5, 19):
         assert float(again._learning_rate(step)) == float(made._learning_rate(step))
+
+
+def test_its_one_operator_takes_the_steps_of_keras_adam():
+    rng = np.random.default_rng(0)
+    gradients = rng.normal(size=(5, 4, 3)).astype(np.float32)
+    gradients[2] = 0
+    found = []
+    for kind in (keras.optimizers.Adam, optimizer.GlobalClipAdam):
+        made = kind(learning_rate=0.1, beta_1=0.8, beta_2=0.95, epsilon=1e-3)
+        variable = keras.Variable(np.ones((4, 3), np.float32))
+        made.build([variable])
+        steps = []
+        for gradient in gradients:
+            made.apply([gradient], [variable])
+            steps.append(variable.numpy())
+        found.append(steps)
+    np.testing.assert_allclose(found[1], found[0], atol=1e-6)
+    assert np.abs(found[0][0] - 1).min() > 0.05

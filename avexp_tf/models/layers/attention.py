@@ -7,6 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from avexp_tf.models.layers import dropout as dropouts
+
 _MASKED = -1e4  # far below any logit, and still finite in bfloat16 and float16
 
 
@@ -70,7 +72,7 @@ class Attention(keras.layers.Layer):
         self.key_dense = dense("key")
         self.value_dense = dense("value")
         self.output_dense = dense("output")
-        self.dropout_layer = keras.layers.Dropout(
+        self.dropout_layer = dropouts.Dropout(
             self.dropout, dtype=self.dtype_policy, name="dropout"
         )
         self.built = True

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from avexp_tf.models.layers import attention
+from avexp_tf.models.layers import dropout as dropouts
 
 
 @keras.saving.register_keras_serializable("avexp_tf")
@@ -74,7 +75,7 @@ class EncoderLayer(keras.layers.Layer):
             self.ff_dim, activation=self.activation, dtype=policy, name="ff_inner"
         )
         self.ff_outer = keras.layers.Dense(width, dtype=policy, name="ff_outer")
-        self.dropout_layer = keras.layers.Dropout(
+        self.dropout_layer = dropouts.Dropout(
             self.dropout, dtype=policy, name="dropout"
         )
         for layer in (self.attention_norm, self.ff_norm, self.ff_inner):
