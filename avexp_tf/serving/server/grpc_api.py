@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 from google.protobuf import any_pb2
+from google.protobuf import message
 from tensorflow_serving.apis import get_model_metadata_pb2
 from tensorflow_serving.apis import get_model_status_pb2
 from tensorflow_serving.apis import model_service_pb2_grpc
@@ -98,6 +99,33 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
             )
 
         return await _answered(self._engine, "reload", context, _at_once(refuse))
+
+
+class Unreadable(grpc.aio.ServerInterceptor):
+    """Answers bytes that are no message as what they are: a bad request."""
+
+    async def intercept_service(self, continuation: Any, handler_call_details: Any):
+        """Returns the handler of a call, with a reader that does not fail."""
+        handler = await continuation(handler_call_details)
+        if handler is None or handler.unary_unary is None:
+            return handler
+
+        def read(data: bytes) -> Any:
+            try:
+                return handler.request_deserializer(data)
+            except message.DecodeError:
+                return None
+
+        async def answer(request: Any, context: Any) -> Any:
+            if request is None:
+                await context.abort(
+                    grpc.StatusCode.INVALID_ARGUMENT, "the message can't be parsed"
+                )
+            return await handler.unary_unary(request, context)
+
+        return grpc.unary_unary_rpc_method_handler(
+            answer, read, handler.response_serializer
+        )
 
 
 def predict(engine: engines.Engine, request: Any) -> Any:

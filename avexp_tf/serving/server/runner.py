@@ -131,11 +131,12 @@ async def _start_grpc(
 ) -> tuple[grpc.aio.Server, int, health.aio.HealthServicer]:
     config = engine.config
     server = grpc.aio.server(
+        interceptors=[grpc_api.Unreadable()],
         options=[
             ("grpc.max_receive_message_length", config.max_body_bytes),
             ("grpc.max_send_message_length", -1),
             ("grpc.so_reuseport", 0),  # a port that is taken is an error
-        ]
+        ],
     )
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
         grpc_api.PredictionService(engine), server
