@@ -1,8 +1,9 @@
 """Asks a server without a pause, some of it malformed, and checks every answer.
 
     python benchmarks/serving_load.py --export=runs/demo/export
-    python benchmarks/serving_load.py --export=runs/demo/export --api=grpc --secs=10
+    python benchmarks/serving_load.py --api=grpc --secs=10
 
+Without --export it is a model of the paper's sizes with random weights.
 Starts avexp-serve, lets clients ask one clip after the other, and compares every answer
 with what the export gives in this process. Then as many threads call the export here,
 which is what serving costs is measured against. Exit code 1: an answer was wrong, a
@@ -19,6 +20,7 @@ import os
 import pathlib
 import platform
 import random
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -29,8 +31,10 @@ import numpy as np
 from absl import flags
 
 from avexp_tf import cli
+from avexp_tf import config
 from avexp_tf import errors
 from avexp_tf import flags as avexp_flags
+from avexp_tf import recording
 from avexp_tf import runtime
 
 Arrays = dict[str, np.ndarray]
@@ -45,7 +49,12 @@ def define_flags() -> None:
     """Defines the flags of this script."""
     runtime.define_flags()
     module = avexp_flags.MODULE
-    flags.DEFINE_string("export", "", "Folder of the versions.", module_name=module)
+    flags.DEFINE_string(
+        "export",
+        "",
+        "Folder of the versions; empty makes one of the paper's sizes.",
+        module_name=module,
+    )
     flags.DEFINE_float("secs", 60.0, "How long to ask.", module_name=module)
     flags.DEFINE_integer("clients", 8, "Clients at once.", module_name=module)
     flags.DEFINE_enum(
@@ -243,16 +252,50 @@ def main(argv: Sequence[str]) -> int:
     """Measures, prints, and records if told to."""
     cli.no_positionals(argv)
     values = flags.FLAGS
-    if not values.export:
-        raise errors.ConfigError("--export must be given; see --help")
     runtime.set_up()
+    if values.export:
+        return measure(pathlib.Path(values.export))
+    with tempfile.TemporaryDirectory() as folder:
+        return measure(paper_sized(pathlib.Path(folder)))
+
+
+def paper_sized(folder: pathlib.Path) -> pathlib.Path:
+    """Exports a model of the paper's sizes with random weights."""
+    from avexp_tf.data import contents
+    from avexp_tf.data import manifest as manifests
+    from avexp_tf.serving import saved_model
+    from avexp_tf.training import run_dir as run_dirs
+
+    n_columns = 65
+    manifest = manifests.Manifest(
+        corpus_name="random",
+        corpus_config={},
+        video=recording.FeatureSet("random", "1", 4096),
+        audio=recording.FeatureSet("random", "1", n_columns),
+        records=config.RecordsConfig(),
+        has_background=False,
+        audio_statistics=contents.AudioStatistics(
+            1, (0.0,) * n_columns, (1.0,) * n_columns
+        ),
+        splits={"train": contents.Split((), (), 0, 0, (0, 0))},
+    )
+    experiment = config.ExperimentConfig(config.DataConfig(records="random"))
+    run_dir = run_dirs.RunDir(folder / "run")
+    run_dir.begin(experiment, manifest)
+    run_dir.save_weights(run_dirs.build_model(experiment, manifest))
+    return saved_model.export(folder / "run", folder / "export").parent
+
+
+def measure(export: pathlib.Path) -> int:
+    """Measures one export; returns the exit code."""
+    values = flags.FLAGS
     from avexp_tf.serving import clip_models
     from avexp_tf.serving import model_source
     from avexp_tf.serving.server import process
 
-    source = model_source.find(values.export)
+    source = model_source.find(export)
     if not source.is_export or source.experiment.model.variant != "audio_visual":
-        raise errors.ConfigError(f"--export={values.export}: must be audio-visual")
+        raise errors.ConfigError(f"--export={export}: must be audio-visual")
     layout = source.manifest.layout
     predict = clip_models.SavedModel(source.path).predict
     dims = {"video": layout.video_dim, "audio": layout.audio_dim}
