@@ -2,11 +2,13 @@
 
     avexp-live --model=runs/demo/export                         # camera and microphone
     avexp-live talk.mp4 --model=runs/demo/export --csv=talk.csv
+    avexp-live rtsp://camera/stream --model=runs/demo/export
     avexp-live --page --model=runs/demo/baseline --robust_model=runs/demo/clip_zero
 
 Without a file it takes camera and microphone of this machine, until Ctrl-C; with one it
-plays the file as if it were a call. --model is an export or a run directory, trained on
-records of media files. The terminal shows the newest estimate; --csv keeps all of them.
+plays the file as if it were a call, and with an address it follows the stream there.
+--model is an export, a LiteRT file or a run directory, trained on records of media
+files. The terminal shows the newest estimate; --csv keeps all of them.
 
 --page serves a page on this machine instead, for a browser: two models side by side on
 an example, a file, or the browser's camera and microphone, with switches and sliders
@@ -41,7 +43,7 @@ def define_flags() -> None:
     runtime.define_flags()
     module = avexp_flags.MODULE
     for name, text in (
-        ("model", "Export, folder of exports, or run directory."),
+        ("model", "Export, folder of exports, LiteRT file, or run directory."),
         ("csv", "File for the estimates, one line per tick."),
         (
             "visual_backbone",
@@ -99,9 +101,13 @@ def main(argv: Sequence[str]) -> int:
     from avexp_tf.live import estimate_table
     from avexp_tf.live import recognizer
     from avexp_tf.live import sources
+    from avexp_tf.live import url_source
 
     source: sources.Source
-    if len(argv) == 2:
+    if len(argv) == 2 and url_source.is_url(argv[1]):
+        source = url_source.UrlSource(argv[1])
+        origin_secs = None
+    elif len(argv) == 2:
         source = sources.FileSource(argv[1], values.in_real_time)
         origin_secs = 0.0
     else:

@@ -22,12 +22,14 @@ class ClipWindow:
 
     Args:
       predictor: Of the model; its context must be causal.
+      every_ticks: Ticks from one that is predicted to the next; what lies between has
+        the values of the one before.
 
     Raises:
       errors.DataError: if the model takes sound from after a tick.
     """
 
-    def __init__(self, predictor: predictors.Predictor):
+    def __init__(self, predictor: predictors.Predictor, every_ticks: int = 1):
         layout = predictor.manifest.layout
         if layout.context_after:
             raise errors.DataError(
@@ -36,6 +38,8 @@ class ClipWindow:
                 "call needs one of --context=causal"
             )
         self._model = predictor.model
+        self._every_ticks = every_ticks
+        self._last = np.zeros(len(config.TARGETS), np.float32)
         self._clip_ticks = predictor.data.clip_ticks
         self._margin = layout.context_ticks - 1
         self._has_background = layout.has_background
@@ -65,20 +69,28 @@ class ClipWindow:
         Raises:
           errors.AvexpError: if the model can't be run.
         """
-        found = np.zeros((len(ticks), len(config.TARGETS)), np.float32)
-        first = 0
+        places: list[int] = []
+        values: list[np.ndarray] = []
         clips: list[dict[str, np.ndarray]] = []
         for k, tick in enumerate(ticks):
             clip = self._add(tick)
+            if not tick.restarted and tick.index % self._every_ticks:
+                continue
             n_ticks = len(clip["video"])
             if clips and (
                 len(clips) == _BATCH_CLIPS or n_ticks != len(clips[0]["video"])
             ):
-                found[first:k] = self._run(clips)
-                first, clips = k, []
+                values.extend(self._run(clips))
+                clips = []
             clips.append(clip)
+            places.append(k)
         if clips:
-            found[first:] = self._run(clips)
+            values.extend(self._run(clips))
+        found = np.zeros((len(ticks), len(config.TARGETS)), np.float32)
+        due = dict(zip(places, values, strict=True))
+        for k in range(len(ticks)):
+            self._last = due.get(k, self._last)
+            found[k] = self._last
         return found
 
     def _n_rows(self, name: str) -> int:

@@ -93,7 +93,10 @@ class FeatureStream:
         self._config = config
         self._live = live
         self._origin_secs = origin_secs
-        self._backbone = backbone or backbones.make(config)
+        if backbone is None:
+            # It fills its batches up, and here one picture comes at a time.
+            backbone = backbones.make(dataclasses.replace(config, visual_batch=1))
+        self._backbone = backbone
         self._detector = detector or detection.make(config)
         ahead_secs = live.delay_secs + live.resync_secs
         self._most_ahead = math.ceil(ahead_secs * timeline.TICK_RATE_HZ)

@@ -67,7 +67,7 @@ class Estimator:
     """
 
     def __init__(self, predictor: predictors.Predictor, live: live_settings.LiveConfig):
-        self._window = clip_window.ClipWindow(predictor)
+        self._window = clip_window.ClipWindow(predictor, live.estimate_every)
         self._filter = None
         if live.smooth:
             self._filter = one_euro.OneEuro(live.smooth_cutoff_hz, live.smooth_speed)

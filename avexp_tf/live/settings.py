@@ -40,6 +40,12 @@ class LiveConfig(config.Checked):
         "Look for the face and describe it in every k-th picture only, and repeat in "
         "between; adaptive chooses k to keep up with real time.",
     )
+    estimate_every: int = config.option(
+        1,
+        "Run the model at every n-th tick only; in between the last estimate stands.",
+        minimum=1,
+        maximum=30,
+    )
     smooth: bool = config.option(
         False, "Smooth the estimates by a One-Euro filter, which looks back only."
     )

@@ -1,7 +1,10 @@
 """The command, from a file to the table, and what stands in for devices."""
 
 import csv
+import functools
+import http.server
 import itertools
+import threading
 import types
 
 import numpy as np
@@ -15,6 +18,7 @@ from avexp_tf.live import estimate_table
 from avexp_tf.live import recognizer
 from avexp_tf.live import sources
 from avexp_tf.live import terminal
+from avexp_tf.live import url_source
 from avexp_tf.media import writer
 from tests.live import calls
 
@@ -157,3 +161,38 @@ def test_the_line_shows_both_scales_and_what_is_there():
         "     0.1 s  valence -1.00 O---------|----------  "
         "arousal +0.50 ----------|----O-----  face yes  voice no   input  42%"
     )
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    """Serves a folder and says nothing."""
+
+    def log_message(self, *unused):
+        pass
+
+
+def test_a_stream_is_followed_by_its_own_stamps(tmp_path):
+    frames = [(k / 25, calls.picture(k < 15, 60 + k)) for k in range(40)]
+    writer.write(tmp_path / "a.mkv", frames, calls.voice(1.6), audio_rate_hz=8_000)
+    handler = functools.partial(Quiet, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/a.mkv"
+        with calls.recognizer_of(origin_secs=None, resync_secs=60.0) as call:
+            found = list(
+                itertools.chain.from_iterable(url_source.UrlSource(url).estimates(call))
+            )
+        missing = f"http://127.0.0.1:{server.server_port}/b.mkv"
+        with pytest.raises(errors.DataError, match=f"{missing}: can't be opened"):
+            url_source.UrlSource(missing)
+        server.shutdown()
+    secs = np.array([one.secs for one in found])
+    assert len(found) >= 45 and np.ptp(np.diff(secs)) < 1e-6
+    seen = np.array([one.video_present for one in found])
+    assert seen[secs < 0.5].mean() > 0.9 and not seen[secs > 0.75].any()
+    heard = np.array([one.audio_present for one in found])
+    assert heard[(secs > 0.2) & (secs < 1.4)].mean() > 0.8
+
+
+def test_a_word_is_a_stream_or_a_file():
+    assert url_source.is_url("rtsp://camera/1") and url_source.is_url("http://a/b.mp4")
+    assert not url_source.is_url("a.mp4") and not url_source.is_url("talk://")

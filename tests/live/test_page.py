@@ -1,23 +1,30 @@
 """The page's parts: losses are training's, models agree, words are plain."""
 
 import dataclasses
+import sys
 import threading
+import time
+import urllib.request
 
 import array_corpus
 import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
+from absl import flags
+from absl.testing import flagsaver
 
 from avexp_tf import errors
 from avexp_tf.data import pipeline
 from avexp_tf.data import prepare
 from avexp_tf.data import simulator
+from avexp_tf.live import __main__ as command
 from avexp_tf.live import call_losses
 from avexp_tf.live import clip_window
 from avexp_tf.live import comparison
 from avexp_tf.live import drawn_call
 from avexp_tf.live import feature_stream
+from avexp_tf.live import page
 from avexp_tf.live import page_call
 from avexp_tf.live import page_figures
 from avexp_tf.live import page_sessions
@@ -310,3 +317,46 @@ def test_the_example_is_found_or_asked_for(folder):
         page_sessions.PageConfig(
             {"A": calls.predictor_of()}, example=folder / "records"
         )
+
+
+@pytest.fixture
+def _defined():
+    command.define_flags()
+    flags.FLAGS.mark_as_parsed()
+    with flagsaver.flagsaver():
+        yield
+
+
+@pytest.mark.usefixtures("_defined")
+def test_the_command_serves_the_page_with_both_models(folder, monkeypatch):
+    looked = []
+
+    def look(running):
+        looked.append(running.url)
+        with urllib.request.urlopen(running.url) as answer:
+            assert b"gradio" in answer.read()
+            assert "default-src 'self'" in answer.headers["content-security-policy"]
+        shown = running.visitors.page
+        assert list(shown.models) == ["Baseline", "Robust"]
+        assert shown.example == str(folder / "records")
+        assert shown.live.visual_budget == "adaptive"
+        visitor = running.visitors.of("one")
+        visitor.play_example()
+        while not visitor.view().moments:
+            time.sleep(0.05)
+        assert visitor.view().playing and visitor.view().moments[0].truth is not None
+
+    monkeypatch.setattr(page.RunningPage, "wait", look)
+    monkeypatch.setattr(command.runtime, "set_up", lambda: None)
+    flags.FLAGS.page, flags.FLAGS.model = True, str(folder / "run")
+    flags.FLAGS.robust_model = str(folder / "export")
+    assert command.main(["avexp-live"]) == 0
+    assert looked[0].startswith("http://127.0.0.1:")
+
+
+@pytest.mark.usefixtures("_defined")
+def test_without_gradio_the_extra_is_named(folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    flags.FLAGS.page, flags.FLAGS.model = True, str(folder / "run")
+    with pytest.raises(errors.MissingExtraError, match=r"avexp-tf\[live\]"):
+        command.main(["avexp-live"])

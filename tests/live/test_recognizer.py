@@ -300,6 +300,22 @@ def test_the_budget_looks_at_every_kth_picture(every, n_looks):
         )
 
 
+def test_the_model_can_run_at_every_nth_tick_only():
+    def run(every):
+        model = calls.Sums()
+        with calls.recognizer_of(model=model, estimate_every=every) as live:
+            found = []
+            for packet in sorted(call(1.0), key=lambda one: one[0]):
+                push(live, packet)
+                found += live.poll()
+            found += live.finish()
+        return values(found), sum(n_clips for n_clips, _ in model.lengths)
+
+    (every_tick, n_ticks), (every_third, n_runs) = run(1), run(3)
+    assert n_ticks == len(every_tick) == 30 and n_runs == 10
+    np.testing.assert_array_equal(every_third, np.repeat(every_tick[::3], 3, axis=0))
+
+
 def test_a_model_with_a_background_gets_the_scene():
     with calls.recognizer_of(background=True) as live:
         live.push_video(calls.picture(False, 50), 0.0)
