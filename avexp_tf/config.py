@@ -333,6 +333,18 @@ class TrainConfig(Checked):
     checkpoint_steps: int = option(
         0, "Steps between checkpoints; 0 counts seconds only.", minimum=0
     )
+    figure_epochs: int = option(
+        0,
+        "Epochs between figures of dev predictions against labels for TensorBoard; 0 "
+        "draws none.",
+        minimum=0,
+    )
+    robustness_epochs: int = option(
+        0,
+        "Epochs between curves of dev CCC against the share of loss for TensorBoard; 0 "
+        "draws none.",
+        minimum=0,
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -190,7 +190,8 @@ def end_of_training(folder: pathlib.Path) -> dict[str, Any]:
     for path in sorted((folder / "tensorboard").iterdir()):
         for event in tf.compat.v1.train.summary_iterator(str(path)):
             for value in event.summary.value:
-                if value.tag != "seconds":
+                plugin = value.metadata.plugin_data.plugin_name
+                if plugin == "scalars" and value.tag != "seconds":
                     number = tf.make_ndarray(value.tensor).tobytes()
                     curves.append((event.step, value.tag, number))
     return {

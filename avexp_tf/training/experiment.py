@@ -11,6 +11,7 @@ import dataclasses
 import os
 import time
 from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,6 +25,7 @@ from avexp_tf import files
 from avexp_tf import termination
 from avexp_tf.data import pipeline
 from avexp_tf.training import checkpoints as checkpoint_lib
+from avexp_tf.training import dev_figures
 from avexp_tf.training import history as history_lib
 from avexp_tf.training import largest_batch
 from avexp_tf.training import learner as learner_lib
@@ -197,6 +199,7 @@ class _Run:
                 if progress.epoch_step < self.learner.steps:
                     self._train(bar)
                 row = self._row(self._dev_ccc())
+                self._draw()
                 bar.set_postfix(
                     loss=f"{row['loss']:.3f}", dev_ccc=f"{row['dev_ccc']:.3f}"
                 )
@@ -228,13 +231,29 @@ class _Run:
 
     def _dev_ccc(self) -> np.ndarray:
         """Returns the CCC of each condition and target on dev, [K, 2]."""
+        batches = self._reading_dev(self.learner.dev_batches)
+        return scoring.pooled_ccc(batches, self.learner.predictor.predict)
 
-        def batches() -> Iterator[Any]:
-            for batch in self._dev_source.reading(self.learner.dev_batches):
-                yield batch
-                self._between_steps()
+    def _reading_dev(self, batches: Iterable[Any]) -> Iterator[Any]:
+        for batch in self._dev_source.reading(batches):
+            yield batch
+            self._between_steps()
 
-        return scoring.pooled_ccc(batches(), self.learner.predictor.predict)
+    def _draw(self) -> None:
+        """Draws the figures that are due after the open epoch."""
+        epoch, settings = self._progress.epoch + 1, self._settings
+        for every, draw in (
+            (settings.figure_epochs, dev_figures.draw_predictions),
+            (settings.robustness_epochs, dev_figures.draw_robustness),
+        ):
+            if every and epoch % every == 0:
+                draw(
+                    self._run_dir.figures_path,
+                    epoch,
+                    self._dev_source,
+                    self.learner.predictor.predict,
+                    self._reading_dev,
+                )
 
     def _row(self, dev: np.ndarray) -> progress_lib.Row:
         row: progress_lib.Row = {

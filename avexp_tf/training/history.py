@@ -1,4 +1,4 @@
-"""The curves of a run: `history.csv` and the same for TensorBoard."""
+"""The curves of a run: `history.csv`, and with figures and settings for TensorBoard."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ import io
 from collections.abc import Sequence
 
 import tensorflow as tf
+from tensorboard.plugins.hparams import api as hparams
 
+from avexp_tf import config
 from avexp_tf import files
+from avexp_tf.training import dev_figures
 from avexp_tf.training import progress
 from avexp_tf.training import run_dir as run_dirs
 
@@ -17,7 +20,7 @@ class History:
     """Writes one row per epoch, none lost and none twice.
 
     Args:
-      run_dir: Where to.
+      run_dir: Where to; what it holds of settings and figures is shown too.
       rows: Of the epochs that are done; what else is there is of steps that are taken
         again, and is removed.
 
@@ -36,6 +39,7 @@ class History:
             self._write_table(rows)
         else:
             run_dir.history_path.unlink(missing_ok=True)
+        self._write_settings(run_dir.config())
         for row in rows:
             self._write_summary(row)
 
@@ -60,4 +64,22 @@ class History:
         with self._writer.as_default(step=int(row["step"])):
             for name, value in row.items():
                 tf.summary.scalar(name, value)
+            found = dev_figures.found(self._run_dir.figures_path, int(row["epoch"]))
+            for name, content in found.items():
+                tf.summary.image(name, tf.image.decode_png(content, channels=3)[None])
         self._writer.flush()
+
+    def _write_settings(self, experiment: config.ExperimentConfig) -> None:
+        """Shows the settings beside the curves, to compare runs by."""
+        sections = (experiment.data, experiment.model, experiment.train)
+        values = {
+            name: getattr(section, name)
+            for section in sections
+            for name in config.field_kinds(type(section))
+        }
+        shown = {
+            name: ",".join(value) if isinstance(value, tuple) else value
+            for name, value in values.items()
+        }
+        with self._writer.as_default(step=0):
+            hparams.hparams(shown, trial_id=self._run_dir.path.name)

@@ -7,7 +7,8 @@ history.csv        one line per epoch
 best.weights.h5    weights of the epoch that was best on dev
 checkpoints/       what it takes to go on with an unfinished run
 result.json        what was best; written last
-tensorboard/       the same curves for TensorBoard
+tensorboard/       the same curves for TensorBoard, with settings and figures
+figures/           those figures, where --figure_epochs or --robustness_epochs ask
 """
 
 from __future__ import annotations
@@ -41,7 +42,13 @@ _LOCK_SECS = 10.0
 _HDF5_BYTES = 8192
 # Settings that may change between a run's start and its end: those that change nothing
 # in what it gives, and what a damaged record does, since its message names that way on.
-_FREE = ("checkpoint_secs", "checkpoint_steps", "on_corrupt")
+_FREE = (
+    "checkpoint_secs",
+    "checkpoint_steps",
+    "figure_epochs",
+    "robustness_epochs",
+    "on_corrupt",
+)
 
 
 class RunDir:
@@ -71,6 +78,11 @@ class RunDir:
     def tensorboard_path(self) -> pathlib.Path:
         """TensorBoard's event files."""
         return self.path / "tensorboard"
+
+    @property
+    def figures_path(self) -> pathlib.Path:
+        """Figures of epochs, as PNG files."""
+        return self.path / "figures"
 
     @property
     def checkpoints_path(self) -> pathlib.Path:
@@ -201,7 +213,11 @@ class RunDir:
         try:
             for name in ("result.json", self.weights_path.name, "history.csv"):
                 (self.path / name).unlink(missing_ok=True)
-            for folder in (self.checkpoints_path, self.tensorboard_path):
+            for folder in (
+                self.checkpoints_path,
+                self.tensorboard_path,
+                self.figures_path,
+            ):
                 if folder.exists():
                     shutil.rmtree(folder)
         except OSError as error:

@@ -106,7 +106,8 @@ def curves_of(folder):
     for path in sorted((folder / "tensorboard").iterdir()):
         for event in tf.compat.v1.train.summary_iterator(str(path)):
             for value in event.summary.value:
-                if value.tag != "seconds":
+                plugin = value.metadata.plugin_data.plugin_name
+                if plugin == "scalars" and value.tag != "seconds":
                     number = float(tf.make_ndarray(value.tensor))
                     found.setdefault(value.tag, []).append((event.step, number))
     return found
