@@ -7,6 +7,7 @@ policy that travels with it forbids browsers to send anything elsewhere.
 from __future__ import annotations
 
 import importlib.resources
+import threading
 from typing import Any
 
 from avexp_tf import errors
@@ -60,7 +61,8 @@ def launch(config: page_sessions.PageConfig, port: int = 0) -> RunningPage:
         )
     except OSError as error:
         visitors.close()
-        raise errors.DataError(f"--page_port={port}: {error}") from None
+        reason = f"{port} is taken" if port else str(error)
+        raise errors.DataError(f"--page_port: {reason}") from None
     return RunningPage(blocks, visitors, url)
 
 
@@ -100,7 +102,7 @@ class RunningPage:
     def wait(self) -> None:
         """Waits until somebody interrupts it."""
         try:
-            self._blocks.server.thread.join()
+            threading.Event().wait()
         except KeyboardInterrupt:
             pass  # how a page ends
 

@@ -252,7 +252,8 @@ class Visitors:
         """Returns the visitor whose browser sends under a token."""
         with self._lock:
             for visitor in self._visitors.values():
-                if token and secrets.compare_digest(visitor.token, token):
+                mine = visitor.token.encode()
+                if mine and secrets.compare_digest(mine, token.encode()):
                     return visitor
         return None
 

@@ -349,7 +349,7 @@ def test_the_command_serves_the_page_with_both_models(folder, monkeypatch):
     monkeypatch.setattr(page.RunningPage, "wait", look)
     monkeypatch.setattr(command.runtime, "set_up", lambda: None)
     flags.FLAGS.page, flags.FLAGS.model = True, str(folder / "run")
-    flags.FLAGS.robust_model = str(folder / "export")
+    flags.FLAGS.robust_model = str(folder / "run")
     assert command.main(["avexp-live"]) == 0
     assert looked[0].startswith("http://127.0.0.1:")
 

@@ -246,7 +246,8 @@ def test_camera_and_microphone_of_the_browser(
         assert_drawn(tab.screenshot(path=tmp_path / "camera.png", full_page=True))
         tab.get_by_role("button", name="Stop").click()
         wait_for(tab, "() => document.querySelector('#avexp-self').srcObject === null")
-        # What is sent under a token that has ended is refused.
-        answer = tab.request.post(f"{running.url}avexp/nobody/video?secs=1&rate_hz=0")
-        assert answer.status == 404
+        # What is sent under a token that nobody has, or has ended, is refused.
+        for token in ("nobody", "%C3%A9"):
+            url = f"{running.url}avexp/{token}/video?secs=1&rate_hz=0"
+            assert tab.request.post(url).status == 404
     assert tab.hosts <= {"127.0.0.1", ""} and addresses <= {"127.0.0.1", "::1"}
