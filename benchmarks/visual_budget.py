@@ -34,7 +34,7 @@ from avexp_tf.data import shard_reader
 from avexp_tf.live import recognizer
 
 EVERY = (1, 2, 3, 5, 8, 10, 15, 20, 30, 45, 60, 90, 150)
-MODELS = ("baseline", "frame_repeat", "frame_zero", "clip_zero")
+MODELS = ("baseline", "frame_repeat")
 _HERE = pathlib.Path(__file__).parent
 _PICTURES_PER_SEC = 30
 _MOST_LOSS = 0.01

@@ -134,7 +134,7 @@ def test_without_losses_every_backend_says_what_a_call_says(folder, tmp_path):
         "export": recognizer.load_predictor(folder / "export"),
         "litert": recognizer.load_predictor(tmp_path / "model.tflite"),
     }
-    ticks = ticks_of()
+    ticks = ticks_of(20)
     found = np.array(
         [one.values for one in comparison.Comparison(models).estimate(ticks)]
     )

@@ -1,5 +1,6 @@
 """The page in a real browser: what a visitor does, and what it shows then."""
 
+import dataclasses
 import re
 import shutil
 import socket
@@ -154,7 +155,7 @@ def assert_moves(stages):
         )
         assert np.ptp(seen, axis=1).max() > 0.5
         assert np.ptp(lost, axis=1).max() > 0.5
-        assert np.abs(without.mean(axis=1) - seen.mean(axis=1)).max() > 0.2
+        assert np.abs(without.mean(axis=1) - seen.mean(axis=1)).max() > 0.5
 
 
 def assert_drawn(shot):
@@ -169,9 +170,9 @@ def assert_drawn(shot):
 
 
 def test_a_recorded_example_without_a_camera(tmp_path, tab, addresses):
-    corpus = array_corpus.ArrayCorpus([4000, 3000], split="train")
+    corpus = WithFaces([4000, 3000], split="train")
     prepare.prepare(corpus, tmp_path / "records", small_run.RECORDS)
-    models = two_models(tmp_path, tmp_path / "records")
+    models = two_models(tmp_path, tmp_path / "records", (0.7, 0.5))
     example = page_sessions.example_of(models)
     with page.launch(page_sessions.PageConfig(models, example=example)) as running:
         tab.goto(running.url)
@@ -203,10 +204,18 @@ def test_a_recorded_example_without_a_camera(tmp_path, tab, addresses):
     assert not tab.problems
 
 
-def two_models(folder, records, manifest=None):
+class WithFaces(array_corpus.ArrayCorpus):
+    """Random numbers, but a face is far from none."""
+
+    def read(self, recording_id):
+        for block in super().read(recording_id):
+            yield dataclasses.replace(block, video=block.video + 2.0)
+
+
+def two_models(folder, records, scales, manifest=None):
     """Two runs of different random weights."""
     found = {}
-    for name, scale in (("Baseline", 0.7), ("Robust", 0.5)):
+    for name, scale in zip(("Baseline", "Robust"), scales, strict=True):
         run_dir = small_run.make_run(folder / name, records, manifest=manifest)
         model = run_dir.load_model()
         model.set_weights([scale * weight for weight in model.get_weights()])
@@ -233,7 +242,8 @@ def test_camera_and_microphone_of_the_browser(
     tmp_path, tab, addresses, monkeypatch, weights_dir
 ):
     monkeypatch.setenv(weights.FOLDER_VARIABLE, str(weights_dir))
-    models = two_models(tmp_path, tmp_path / "none", media_manifest(weights_dir))
+    manifest = media_manifest(weights_dir)
+    models = two_models(tmp_path, tmp_path / "none", (1.0, 0.8), manifest)
     live = settings.LiveConfig(visual_budget="adaptive")
     with page.launch(page_sessions.PageConfig(models, live)) as running:
         tab.goto(running.url)
