@@ -358,7 +358,7 @@ def thousand_shards(root: pathlib.Path) -> str:
     """1,000 shards."""
     records, run = root / "records", root / "run"
     written = prepare(
-        records, "--train_speakers=60", "--shard_mb=0.008", "--segment_ticks=100"
+        records, "--train_speakers=70", "--shard_mb=0.008", "--segment_ticks=100"
     )
     require(written.code == 0, "prepare failed")
     n_shards = len(list(records.glob("*.tfrecord")))
