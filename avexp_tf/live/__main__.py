@@ -147,17 +147,12 @@ def _serve_page(live: settings.LiveConfig) -> int:
         live = dataclasses.replace(live, visual_budget="adaptive")
     from avexp_tf.live import page
     from avexp_tf.live import page_sessions
-    from avexp_tf.live import recognizer
 
     page.check_installed()
     runtime.set_up()
-    paths = {"Baseline": values.model, "Robust": values.robust_model}
-    models = {
-        name: recognizer.load_predictor(path) for name, path in paths.items() if path
-    }
-    backbone, weights = _visual_flags()
-    example = values.example or page_sessions.example_of(models)
-    config = page_sessions.PageConfig(models, live, example, backbone, weights)
+    config = page_sessions.open_page(
+        values.model, values.robust_model, live, values.example, *_visual_flags()
+    )
     with page.launch(config, values.page_port) as running:
         print(f"{running.url} (Ctrl-C ends it)", flush=True)
         running.wait()

@@ -106,6 +106,40 @@ class PageConfig:
         return ""
 
 
+def open_page(
+    model: str | os.PathLike[str],
+    robust_model: str | os.PathLike[str] = "",
+    live: live_settings.LiveConfig | None = None,
+    example: str | os.PathLike[str] = "",
+    visual_backbone: str = "",
+    visual_weights: str = "",
+) -> PageConfig:
+    """Loads the models of a page.
+
+    Args:
+      model: The first; see `Recognizer.open`.
+      robust_model: The second; empty for none.
+      live: How calls are followed; None passes over pictures where it must be.
+      example: See `PageConfig`; empty takes the models' records, or a drawn face.
+      visual_backbone: See `Recognizer.open`.
+      visual_weights: Likewise.
+
+    Raises:
+      errors.AvexpError: if a model can't be loaded, or they can't be compared.
+    """
+    paths = {"Baseline": model, "Robust": robust_model}
+    models = {
+        name: recognizer.load_predictor(path) for name, path in paths.items() if path
+    }
+    return PageConfig(
+        models,
+        live or live_settings.LiveConfig(visual_budget="adaptive"),
+        example or example_of(models),
+        visual_backbone,
+        visual_weights,
+    )
+
+
 class Visitor:
     """One visitor's call and controls.
 
