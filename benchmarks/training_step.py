@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Sequence
 
+import made_records
 import numpy as np
 import paper_model
 import turns
@@ -72,13 +73,10 @@ def plain_keras_step(precision: str, steps: int) -> turns.Work:
     model = keras_model.build(config.ModelConfig(), paper_model.DIMS)
     model.compile(keras.optimizers.Adam(1e-4), [keras_model.ccc_loss] * 2)
     inputs, labels = paper_model.made_clips()
-    stacked = np.lib.stride_tricks.sliding_window_view(
-        inputs["audio"], paper_model.DIMS.context_ticks, axis=1
-    )
-    stacked = np.swapaxes(stacked, 2, 3).reshape(*inputs["valid"].shape, -1)
+    stacked = made_records.stacked(inputs["audio"], paper_model.DIMS.context_ticks)
     batch = tf.data.Dataset.from_tensors(
         (
-            (inputs["video"], np.ascontiguousarray(stacked)),
+            (inputs["video"], stacked),
             tuple(labels[target] for target in config.TARGETS),
         )
     ).repeat()

@@ -14,7 +14,6 @@ import multiprocessing
 import os
 import pathlib
 import platform
-import resource
 import statistics
 import sys
 import time
@@ -153,9 +152,8 @@ class _Seat:
         self.peak_mb = 0.0
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(
-            target=_sit, args=(theirs, contender), daemon=True
-        )
+        # Not a daemon: a contender may have workers of its own.
+        self._process = context.Process(target=_sit, args=(theirs, contender))
         began = time.perf_counter()
         before = {name: os.environ.get(name) for name in contender.environment}
         os.environ.update(contender.environment)
@@ -199,12 +197,19 @@ def _sit(pipe: Any, contender: Contender) -> None:
             began = time.perf_counter()
             amount = work()
             secs = time.perf_counter() - began
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
-            pipe.send((amount / secs, peak))
+            pipe.send((amount / secs, _peak_mb()))
     except EOFError:
         pass
     except Exception as error:
         pipe.send(f"{type(error).__name__}: {error}")
+
+
+def _peak_mb() -> float:
+    # Not of getrusage, which counts what the process was forked from.
+    for line in pathlib.Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024 / 1e6
+    return float("nan")
 
 
 def define_flags(rounds: int) -> None:

@@ -123,6 +123,7 @@ def training_batches(
     seed: int,
     epoch: int,
     first_step: int = 0,
+    data_service: str = "",
 ) -> tf.data.Dataset:
     """Returns one epoch of training batches.
 
@@ -132,11 +133,23 @@ def training_batches(
       seed: Of the run.
       epoch: Counted from 0.
       first_step: Batches to skip, to resume in the middle of an epoch.
+      data_service: Address of a tf.data service's dispatcher, `grpc://host:port`, whose
+        workers read and cut; empty does it here. They share out the records as they
+        come to them: every clip comes once, but not in the same order each time.
 
     Returns:
       Batches of (inputs, labels), see `clips.training_example`.
+
+    Raises:
+      errors.ConfigError: if a loss shows a background that the records lack, or damaged
+        records are to be skipped on the service's workers, which can't report them.
     """
     data = source.data
+    if data_service and data.on_corrupt == "skip":
+        raise errors.ConfigError(
+            "--on_corrupt=skip: does not work through a data service, whose workers "
+            "can't report what they skipped"
+        )
     parallel = tf.data.AUTOTUNE
     _check_background(source, [ablation])
     cut_at = clips.cutter(source.manifest, data.clip_ticks)
@@ -162,6 +175,14 @@ def training_batches(
     waiting = data.mix_records * max(_clips_of_segments(source))
     examples = examples.shuffle(waiting, order_seed, reshuffle_each_iteration=False)
     examples = examples.map(lose, parallel, deterministic=True)
+    if data_service:
+        examples = examples.apply(
+            tf.data.experimental.service.distribute(
+                tf.data.experimental.service.ShardingPolicy.DYNAMIC,
+                data_service,
+                job_name=f"seed {seed} epoch {epoch}",
+            )
+        )
     return examples.batch(data.batch_size).skip(first_step).prefetch(parallel)
 
 

@@ -70,7 +70,14 @@ class Trainer:
             batches = batches.map(
                 lambda inputs, labels: _fill_up(inputs, labels, n_replicas)
             )
-            batches = self._strategy.experimental_distribute_dataset(batches)
+            options = tf.data.Options()
+            # On several machines each takes its rows of every global batch.
+            options.experimental_distribute.auto_shard_policy = (
+                tf.data.experimental.AutoShardPolicy.DATA
+            )
+            batches = self._strategy.experimental_distribute_dataset(
+                batches.with_options(options)
+            )
         for batch in reading(batches):
             loss = float(self._compiled_step(batch))
             if loss != loss or abs(loss) == float("inf"):
