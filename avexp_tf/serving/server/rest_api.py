@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import re
 import urllib.parse
@@ -28,6 +29,13 @@ _MODEL = r"/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?"
 _PREDICT = re.compile(_MODEL + r":(classify|regress|predict)", re.IGNORECASE)
 _STATUS = re.compile(_MODEL + r"(?:/(metadata))?", re.IGNORECASE)
 _LARGEST_NUMBER = 2**63
+# Protobuf 5.26 gave it a new name; TensorFlow 2.17 is on 4.
+_NEW_NAME = "always_print_fields_with_no_presence"
+_WITH_DEFAULTS = (
+    _NEW_NAME
+    if _NEW_NAME in inspect.signature(json_format.MessageToDict).parameters
+    else "including_default_value_fields"
+)
 
 
 def application(engine: engines.Engine) -> web.Application:
@@ -168,7 +176,7 @@ def _to_json(message: Any) -> dict[str, Any]:
     return json_format.MessageToDict(
         message,
         preserving_proto_field_name=True,
-        always_print_fields_with_no_presence=True,
+        **{_WITH_DEFAULTS: True},
     )
 
 
