@@ -68,6 +68,11 @@ def make_folder(path: str | os.PathLike[str]) -> None:
     Raises:
       errors.DataError: if it can't be made.
     """
+    if "://" in os.fspath(path):  # it would be made, on this machine
+        raise errors.DataError(
+            f"{path}: must be a folder of this machine; only records, runs and exports "
+            "can lie elsewhere"
+        )
     try:
         os.makedirs(path, exist_ok=True)
     except OSError as error:

@@ -149,16 +149,31 @@ def load(path: str | os.PathLike[str]) -> Reader:
       errors.DataError: if it can't be read, or holds something else.
     """
     try:
-        values = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+        content = pathlib.Path(path).read_bytes()
     except FileNotFoundError:
         raise
     except OSError as error:
         raise errors.DataError(
             f"{path}: can't be read: {error.strerror or error}"
         ) from None
+    return loads(content, str(path))
+
+
+def loads(content: bytes, source: str) -> Reader:
+    """Reads JSON that holds an object.
+
+    Args:
+      content: UTF-8.
+      source: Where it comes from, for error messages.
+
+    Raises:
+      errors.DataError: if it holds something else.
+    """
+    try:
+        values = json.loads(content.decode("utf-8"))
     except (ValueError, RecursionError) as error:
-        raise errors.DataError(f"{path}: is not JSON: {error}") from None
-    return Reader(values, str(path))
+        raise errors.DataError(f"{source}: is not JSON: {error}") from None
+    return Reader(values, source)
 
 
 def digest(values: dict[str, Any]) -> str:

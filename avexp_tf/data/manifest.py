@@ -17,6 +17,7 @@ from avexp_tf import config
 from avexp_tf import errors
 from avexp_tf import files
 from avexp_tf import recording
+from avexp_tf import remote
 from avexp_tf import typed_json
 from avexp_tf.data import contents
 from avexp_tf.data import schema
@@ -88,8 +89,7 @@ class Manifest:
         Raises:
           errors.DataError: if there is no such split.
         """
-        folder = pathlib.Path(records_dir)
-        return [str(folder / shard.file) for shard in self.split(name).shards]
+        return [remote.join(records_dir, one.file) for one in self.split(name).shards]
 
     def settings(self) -> dict[str, Any]:
         """Returns what the records follow from, as `settings` of this module does."""
@@ -131,8 +131,10 @@ class Manifest:
             version, or contradicts itself.
           errors.ConfigError: if its config breaks a rule.
         """
-        path = pathlib.Path(records_dir) / FILE_NAME
+        path = remote.join(records_dir, FILE_NAME)
         try:
+            if remote.is_remote(path):
+                return cls.from_json(typed_json.loads(remote.read(path), path))
             return cls.from_json(typed_json.load(path))
         except FileNotFoundError:
             raise errors.DataError(

@@ -13,6 +13,7 @@ import itertools
 import os
 import pathlib
 import shutil
+import tempfile
 from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Any
@@ -21,6 +22,7 @@ from avexp_tf import config
 from avexp_tf import errors
 from avexp_tf import files
 from avexp_tf import recording
+from avexp_tf import remote
 from avexp_tf.data import assembly as assembly_lib
 from avexp_tf.data import contents
 from avexp_tf.data import manifest as manifest_lib
@@ -92,7 +94,8 @@ def prepare(
 
     Args:
       corpus: The recordings.
-      out_dir: The records folder; it is made if it is not there.
+      out_dir: The records folder; it is made if it is not there. On s3://, the records
+        are put together on this machine and uploaded, manifest.json last.
       records: How to cut recordings, and into which splits.
       n_workers: Processes that read recordings.
       overwrite: Replace finished records.
@@ -111,6 +114,18 @@ def prepare(
         doesn't know the runner.
       errors.MissingExtraError: if there is a runner, and no Beam.
     """
+    if remote.is_remote(out_dir):
+        return _prepare_remote(
+            corpus,
+            os.fspath(out_dir),
+            records,
+            overwrite,
+            report,
+            n_workers=n_workers,
+            statistics_from=statistics_from,
+            runner=runner,
+            beam_flags=beam_flags,
+        )
     write_parts = _part_writer(n_workers, runner, beam_flags)
     _check_record_size(corpus, records)
     infos = list(corpus.recordings())
@@ -129,6 +144,42 @@ def prepare(
         else:
             manifest = _write(job, write_parts)
         _remove_leftovers(out, manifest)
+    return manifest
+
+
+def _prepare_remote(
+    corpus: recording.Corpus,
+    address: str,
+    records: config.RecordsConfig,
+    overwrite: bool,
+    report: Callable[[str], None],
+    **options: Any,
+) -> manifest_lib.Manifest:
+    """Prepares on this machine and uploads, unless that is done already."""
+    remote.check(address)
+    if not overwrite and manifest_lib.FILE_NAME in remote.children(address):
+        found = manifest_lib.Manifest.load(address)
+        asked = manifest_lib.settings(corpus, records)
+        difference = _difference(found.settings(), asked, "")
+        if difference:
+            raise errors.ConfigError(
+                f"{address}: holds records of other settings: {difference}; choose "
+                "another --out, or give --overwrite to replace them"
+            )
+        report(f"{address}: these records are complete already; nothing to do")
+        return found
+    with tempfile.TemporaryDirectory(prefix="avexp-") as folder:
+        manifest = prepare(corpus, folder, records, report=report, **options)
+        for name in manifest.splits:
+            for path, target in zip(
+                manifest.shard_paths(folder, name),
+                manifest.shard_paths(address, name),
+                strict=True,
+            ):
+                remote.upload(pathlib.Path(path), target)
+        last = pathlib.Path(folder) / manifest_lib.FILE_NAME
+        remote.upload(last, remote.join(address, manifest_lib.FILE_NAME))
+    report(f"uploaded to {address}")
     return manifest
 
 

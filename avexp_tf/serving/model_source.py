@@ -8,6 +8,7 @@ import pathlib
 
 from avexp_tf import config
 from avexp_tf import errors
+from avexp_tf import remote
 from avexp_tf.data import manifest as manifests
 from avexp_tf.features import weights
 from avexp_tf.serving import predictor as predictors
@@ -74,7 +75,7 @@ def find(path: str | os.PathLike[str]) -> ModelSource:
       errors.DataError: if there is neither, or its manifest is missing or damaged.
       errors.ConfigError: if its settings are missing or damaged.
     """
-    folder = pathlib.Path(path)
+    folder = remote.Copy.of(path).path if remote.is_remote(path) else pathlib.Path(path)
     if not folder.is_dir():
         raise errors.DataError(f"{path}: no such folder")
     is_run = (

@@ -24,6 +24,7 @@ import tensorflow as tf
 from avexp_tf import config
 from avexp_tf import errors
 from avexp_tf import files
+from avexp_tf import remote
 from avexp_tf import typed_json
 from avexp_tf.data import contents
 from avexp_tf.data import manifest as manifests
@@ -98,6 +99,13 @@ def writing(
     """
     settings = settings or export_config.ExportConfig()
     run_dir = run_dirs.RunDir(run_path)
+    if remote.is_remote(base_dir):
+        # Its versions come along: the next number follows from them.
+        copy = remote.Copy.of(base_dir)
+        with writing(run_path, copy.path, settings, report) as version:
+            yield version
+        copy.publish()
+        return
     base = pathlib.Path(base_dir)
     model = run_dir.load_model(precision="float32")
     backbone = _backbone(run_dir.manifest(), settings, report)

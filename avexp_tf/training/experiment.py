@@ -22,6 +22,7 @@ import tqdm
 from avexp_tf import config
 from avexp_tf import errors
 from avexp_tf import files
+from avexp_tf import remote
 from avexp_tf import termination
 from avexp_tf.data import pipeline
 from avexp_tf.training import checkpoints as checkpoint_lib
@@ -89,8 +90,8 @@ def train(
             raise _does_not_fit(experiment, virtual_cpus, run.learner) from None
     report(
         f"best on dev: epoch {result['best_epoch']}, CCC {result['best_dev_ccc']:.3f}\n"
-        f"weights: {run_dir.weights_path}\n"
-        f"evaluate: avexp-evaluate --run_dir={run_dir.path}"
+        f"weights: {remote.join(run_path, run_dir.weights_path.name)}\n"
+        f"evaluate: avexp-evaluate --run_dir={os.fspath(run_path)}"
     )
     return result
 
@@ -321,6 +322,7 @@ class _Run:
         self._checkpoints.save(
             progress, self.learner.variables.arrays() | {_LOSSES: losses}
         )
+        self._run_dir.publish()
         self._progress = self._saved = progress
         self._saved_at = time.monotonic()
 

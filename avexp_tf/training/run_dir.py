@@ -32,6 +32,7 @@ import keras
 from avexp_tf import config
 from avexp_tf import errors
 from avexp_tf import files
+from avexp_tf import remote
 from avexp_tf.data import manifest as manifests
 from avexp_tf.models import crossmodal_transformer
 
@@ -55,14 +56,25 @@ class RunDir:
     """Reads and writes one run directory.
 
     Args:
-      path: The directory; it need not exist before `begin`.
+      path: The directory; it need not exist before `begin`. One on s3:// is worked on
+        in a copy; `publish` uploads.
 
     Attributes:
-      path: Likewise.
+      path: The directory, or its copy on this machine.
     """
 
     def __init__(self, path: str | os.PathLike[str]):
-        self.path = pathlib.Path(path)
+        self._copy = remote.Copy.of(path) if remote.is_remote(path) else None
+        self.path = self._copy.path if self._copy else pathlib.Path(path)
+
+    def publish(self) -> None:
+        """Uploads what has changed, if the directory is on s3://.
+
+        Raises:
+          errors.DataError: if it can't be written.
+        """
+        if self._copy:
+            self._copy.publish()
 
     @property
     def weights_path(self) -> pathlib.Path:
@@ -115,6 +127,7 @@ class RunDir:
         self._write_json("environment.json", _environment())
         manifest.save(self.path)
         self._write_json(config.FILE_NAME, config.to_dict(experiment))
+        self.publish()
 
     def check(
         self, experiment: config.ExperimentConfig, manifest: manifests.Manifest
@@ -261,6 +274,7 @@ class RunDir:
     def finish(self, result: dict[str, Any]) -> None:
         """Writes what was best."""
         self._write_json("result.json", result)
+        self.publish()
 
     def result(self) -> dict[str, Any] | None:
         """Returns what was best, or None if the run has not finished."""
