@@ -117,6 +117,12 @@ def main(argv: Sequence[str]) -> None:
         lines.append(
             f"| {name} | {medians[name]:.2f} ({min(secs):.2f} to {max(secs):.2f}) |"
         )
+    times = medians["flags to the first step"] / medians["import tensorflow"]
+    lines += [
+        "",
+        f"From flags to first step: {times:.1f} times what importing TensorFlow "
+        "alone takes.",
+    ]
     turns.finish(
         "Start-up",
         f"Medians of {flags.FLAGS.rounds} interleaved rounds; load before the first "

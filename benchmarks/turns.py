@@ -125,7 +125,7 @@ def measure(contenders: Sequence[Contender], n_rounds: int) -> Measured:
     seats = []
     try:
         for contender in contenders:
-            seats.append(_Seat(contender))
+            seats.append(_Seat(contender, flags.FLAGS.clock))
             print(f"{contender.name}: ready", file=sys.stderr, flush=True)
         load = os.getloadavg()[0]
         for index in range(n_rounds):
@@ -146,14 +146,14 @@ def measure(contenders: Sequence[Contender], n_rounds: int) -> Measured:
 class _Seat:
     """A contender's process, seen from here."""
 
-    def __init__(self, contender: Contender):
+    def __init__(self, contender: Contender, clock: str):
         self.name = contender.name
         self.rates: list[float] = []
         self.peak_mb = 0.0
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         # Not a daemon: a contender may have workers of its own.
-        self._process = context.Process(target=_sit, args=(theirs, contender))
+        self._process = context.Process(target=_sit, args=(theirs, contender, clock))
         began = time.perf_counter()
         before = {name: os.environ.get(name) for name in contender.environment}
         os.environ.update(contender.environment)
@@ -187,16 +187,22 @@ class _Seat:
         self._process.kill()
 
 
-def _sit(pipe: Any, contender: Contender) -> None:
+def _cpu_clock() -> float:
+    """Seconds that this process would have taken with all cores busy for it alone."""
+    return time.process_time() / (os.cpu_count() or 1)
+
+
+def _sit(pipe: Any, contender: Contender, clock_name: str = "wall") -> None:
+    clock = {"wall": time.perf_counter, "cpu": _cpu_clock}[clock_name]
     try:
         work = contender.make(*contender.arguments)
         for _ in range(contender.warm_turns):
             work()
         pipe.send(None)
         while pipe.recv():
-            began = time.perf_counter()
+            began = clock()
             amount = work()
-            secs = time.perf_counter() - began
+            secs = clock() - began
             pipe.send((amount / secs, _peak_mb()))
     except EOFError:
         pass
@@ -213,13 +219,21 @@ def _peak_mb() -> float:
 
 
 def define_flags(rounds: int) -> None:
-    """Defines --rounds and --append.
+    """Defines --rounds, --clock and --append.
 
     Args:
       rounds: Unless the user says otherwise.
     """
     module = avexp_flags.MODULE
     flags.DEFINE_integer("rounds", rounds, "Turns that count.", module_name=module)
+    flags.DEFINE_enum(
+        "clock",
+        "wall",
+        ["wall", "cpu"],
+        "What is a second: wall; or cpu, the processor's time divided by the cores, "
+        "where others use the machine too.",
+        module_name=module,
+    )
     flags.DEFINE_boolean(
         "append", False, "Add the results to benchmarks/RESULTS.md.", module_name=module
     )
