@@ -188,8 +188,11 @@ class _Seat:
 
 
 def _cpu_clock() -> float:
-    """Seconds that this process would have taken with all cores busy for it alone."""
-    return time.process_time() / (os.cpu_count() or 1)
+    """Seconds that this process would have taken with all cores busy for it alone.
+
+    Processes that it started and has waited for count too.
+    """
+    return sum(os.times()[:4]) / (os.cpu_count() or 1)
 
 
 def _sit(pipe: Any, contender: Contender, clock_name: str = "wall") -> None:
