@@ -1,6 +1,7 @@
 """What the documentation says works: every command and every piece of Python in it."""
 
 import contextlib
+import importlib
 import os
 import pathlib
 import re
@@ -14,6 +15,7 @@ import sys
 import numpy as np
 import pytest
 import small_runs
+from absl import flags
 
 from avexp_tf import commands
 from avexp_tf.serving import saved_model
@@ -121,6 +123,20 @@ def test_what_a_page_shows_runs(page, tmp_path, request):
         for folder in ("small", "py"):
             assert (tmp_path / "runs" / folder / "sweep" / "figure_4.png").exists()
         assert (tmp_path / "runs" / "py" / "export" / "1").is_dir()
+
+
+def test_the_readme_names_commands_and_flags_that_there_are():
+    text = (ROOT / "README.md").read_text().replace("\\\n", " ")
+    lines = re.findall(r"^    (avexp-.*?)(?: +#.*)?$", text, re.MULTILINE)
+    assert len(lines) > 5
+    for line in lines:
+        name, *words = shlex.split(line)
+        module = commands.all_commands()[name.removeprefix("avexp-")].module
+        importlib.import_module(module).define_flags()
+        for word in words:
+            if word.startswith("--"):
+                flag = word[2:].partition("=")[0]
+                assert flag in flags.FLAGS, f"{line}: {word}"
 
 
 def test_the_readme_shows_python_that_the_tutorial_runs():
