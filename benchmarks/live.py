@@ -148,7 +148,7 @@ def of_model(n_ticks: int, threads: int) -> list[str]:
     lines.append("|---|---|---|---|---|")
     for name, optimized in (("float32", False), ("dynamic range", True)):
         model = Interpreted(manifest, optimized, threads)
-        for every in (1, 3, 5):
+        for every in (1, 3, 6, 30):
             made = predictors.Predictor(model, manifest, _DATA)
             window = clip_window.ClipWindow(made, every)
             took = [secs for secs in _tick_secs(window, n_ticks)]
@@ -410,12 +410,15 @@ def main(argv: Sequence[str]) -> int:
         lines += [*found, ""]
     if values.record:
         busy = os.getloadavg()[1]
+        share = ""
+        if os.sched_getscheduler(0) == os.SCHED_RR:
+            share = " that yielded to this process (`chrt -r 5` before the command)"
         head = [
             f"## Live, {datetime.date.today()}",
             "",
             f"`python benchmarks/live.py --what={','.join(values.what)} --record`; "
             f"{os.cpu_count()} cores, {values.litert_threads} threads for LiteRT; load "
-            f"average of the last five minutes: {busy:.1f}.",
+            f"average of the last five minutes: {busy:.1f}{share}.",
             "",
         ]
         with open(_RESULTS, "a", encoding="utf-8") as file:
