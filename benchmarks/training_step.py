@@ -201,6 +201,12 @@ def define_flags() -> None:
     turns.define_flags(rounds=7)
     flags.DEFINE_integer("steps", 3, "Steps of a turn.", module_name=avexp_flags.MODULE)
     flags.DEFINE_list(
+        "without",
+        [],
+        "Words in the names of contenders to leave out, such as compiled.",
+        module_name=avexp_flags.MODULE,
+    )
+    flags.DEFINE_list(
         "precisions", list(_PRECISIONS), "Arithmetic.", module_name=avexp_flags.MODULE
     )
 
@@ -217,12 +223,15 @@ def main(argv: Sequence[str]) -> None:
     ]
     values = {}
     for precision in flags.FLAGS.precisions:
-        found = turns.measure(
-            contenders(precision, flags.FLAGS.steps), flags.FLAGS.rounds
-        )
+        taking_part = [
+            one
+            for one in contenders(precision, flags.FLAGS.steps)
+            if not any(word in one.name for word in flags.FLAGS.without)
+        ]
+        found = turns.measure(taking_part, flags.FLAGS.rounds)
         products = [name for name in found.rates if name.startswith("product")]
         found.best_of(products, _LIMIT)
-        for name in [*found.rates][:4]:
+        for name in [*found.rates][: -len(products) - 1]:
             share = found.ratio(name, _LIMIT, operations)
             ratio = found.ratio("avexp_tf", name)
             low, high = found.spread(name)
