@@ -7,8 +7,14 @@ a limit, the allocation fails instead, and the process can say what it wanted.
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import os
 import pathlib
+import sys
 from collections.abc import Iterator
+
+_ENDED = "AVEXP_OUT_OF_MEMORY"  # set for the process that follows one that ended so
+_kept: list[object] = []  # what C++ calls must not be collected
 
 _CGROUP = pathlib.Path("/sys/fs/cgroup")
 
@@ -41,6 +47,41 @@ def limited() -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+def ended_before() -> bool:
+    """Whether this process follows one that a library ended for want of memory."""
+    return bool(os.environ.pop(_ENDED, ""))
+
+
+def start_again_at_the_end(module: str) -> None:
+    """When a C++ library ends the process for want of memory, runs it again to say so.
+
+    Not all of TensorFlow's libraries can report a failed allocation: some throw where
+    nobody catches, and the process would end in SIGABRT. The new process, which finds
+    `ended_before`, has the same number, flags and limits. It does nothing where there
+    is no libstdc++.
+
+    Args:
+      module: Of the main; its flags are those of this process.
+    """
+    command = [sys.executable, "-m", module, *sys.argv[1:]]
+    environment = {**os.environ, _ENDED: "1"}
+
+    def terminate() -> None:
+        kind = library.__cxa_current_exception_type()
+        # A std::type_info: its table of functions, then its mangled name.
+        name = kind and ctypes.c_char_p.from_address(kind + ctypes.sizeof(pointer))
+        if name and b"bad_alloc" in (name.value or b""):
+            os.execve(sys.executable, command, environment)
+
+    pointer = ctypes.c_void_p
+    with contextlib.suppress(OSError, AttributeError):
+        library = ctypes.CDLL("libstdc++.so.6")
+        library.__cxa_current_exception_type.restype = pointer
+        handler = ctypes.CFUNCTYPE(None)(terminate)
+        library._ZSt13set_terminatePFvvE(handler)
+        _kept.append(handler)
 
 
 def _machine_bytes() -> int | None:

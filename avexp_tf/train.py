@@ -84,6 +84,11 @@ def main(argv: Sequence[str]) -> None:
     from avexp_tf.training import experiment as experiments
 
     termination.end_with_parent()
+    if memory.ended_before():
+        raise experiments.out_of_memory(
+            experiment, flags.FLAGS.run_dir, flags.FLAGS.virtual_cpus
+        )
+    memory.start_again_at_the_end("avexp_tf.train")
     with contextlib.nullcontext() if runtime.has_gpu() else memory.limited():
         experiments.train(
             experiment,

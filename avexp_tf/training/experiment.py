@@ -84,10 +84,9 @@ def train(
         try:
             result = run.finish()
         except (tf.errors.ResourceExhaustedError, MemoryError):
-            report("out of memory; looking for the largest batch that fits")
-            if not run.has_begun:
-                run_dir.forget_settings()  # a smaller batch may take the directory
-            raise _does_not_fit(experiment, virtual_cpus, run.learner) from None
+            raise out_of_memory(
+                experiment, run_path, virtual_cpus, run.learner, report
+            ) from None
     report(
         f"best on dev: epoch {result['best_epoch']}, CCC {result['best_dev_ccc']:.3f}\n"
         f"weights: {remote.join(run_path, run_dir.weights_path.name)}\n"
@@ -103,12 +102,29 @@ def _check_labels(source: pipeline.Source) -> None:
         )
 
 
-def _does_not_fit(
-    experiment: config.ExperimentConfig, virtual_cpus: int, learner: learner_lib.Learner
+def out_of_memory(
+    experiment: config.ExperimentConfig,
+    run_path: str | os.PathLike[str],
+    virtual_cpus: int,
+    learner: learner_lib.Learner | None = None,
+    report: Callable[[str], None] = print,
 ) -> errors.RunError:
-    """Returns the error that says what would fit."""
+    """Returns the error of a batch that does not fit, which says what would.
+
+    Args:
+      experiment: All settings.
+      run_path: Where the run is; one without a checkpoint leaves the directory to
+        other settings.
+      virtual_cpus: See `strategy.choose`.
+      learner: Of the run, if it is still there.
+      report: Takes a line about what is done.
+    """
+    report("out of memory; looking for the largest batch that fits")
+    run_dir = run_dirs.RunDir(run_path)
+    if not any(run_dir.checkpoints_path.glob("*.json")):
+        run_dir.forget_settings()
     failed = experiment.data.batch_size
-    if tf.config.list_logical_devices("GPU"):
+    if learner is not None and tf.config.list_logical_devices("GPU"):
         fitting = largest_batch.try_here(learner)
     else:
         fitting = largest_batch.try_in_processes(experiment, virtual_cpus)
@@ -150,11 +166,6 @@ class _Run:
         self._epoch_began = time.monotonic()
         self._saved, self._saved_at = self._progress, time.monotonic()
         self._signals = termination.Deferred()
-
-    @property
-    def has_begun(self) -> bool:
-        """Whether there is a step that would be lost without its settings."""
-        return self._progress.step > 0
 
     def finish(self) -> dict[str, Any]:
         """Takes the steps that are left, and returns the result."""

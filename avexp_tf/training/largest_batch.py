@@ -25,6 +25,7 @@ from avexp_tf.data import pipeline
 from avexp_tf.training import learner as learner_lib
 from avexp_tf.training import strategy as strategies
 
+_STEPS = 4  # of each attempt
 _ATTEMPTS = 8  # sizes that one process tries between two known ones
 
 # Yields those of rising sizes that fit, up to the first that does not.
@@ -68,7 +69,8 @@ def try_here(learner: learner_lib.Learner) -> Fitting:
         for size in sizes:
             try:
                 with contextlib.suppress(errors.RunError):  # of a loss that is NaN
-                    list(learner.trainer.losses(_zeros(batches, size)))
+                    # The first step does not show yet what will be in pieces.
+                    list(learner.trainer.losses(_zeros(batches, size).repeat(_STEPS)))
                 for batch in _zeros(learner.dev_batches, size):
                     learner.predictor.predict(batch)
             except (tf.errors.ResourceExhaustedError, MemoryError):
