@@ -73,6 +73,7 @@ def start_again_at_the_end(module: str) -> None:
         # A std::type_info: its table of functions, then its mangled name.
         name = kind and ctypes.c_char_p.from_address(kind + ctypes.sizeof(pointer))
         if name and b"bad_alloc" in (name.value or b""):
+            os.write(2, b"\n")  # a progress bar leaves its line open
             os.execve(sys.executable, command, environment)
 
     pointer = ctypes.c_void_p
