@@ -119,10 +119,10 @@ def prepare(
             corpus,
             os.fspath(out_dir),
             records,
+            statistics_from,
             overwrite,
             report,
             n_workers=n_workers,
-            statistics_from=statistics_from,
             runner=runner,
             beam_flags=beam_flags,
         )
@@ -151,6 +151,7 @@ def _prepare_remote(
     corpus: recording.Corpus,
     address: str,
     records: config.RecordsConfig,
+    statistics_from: str,
     overwrite: bool,
     report: Callable[[str], None],
     **options: Any,
@@ -158,18 +159,20 @@ def _prepare_remote(
     """Prepares on this machine and uploads, unless that is done already."""
     remote.check(address)
     if not overwrite and manifest_lib.FILE_NAME in remote.children(address):
-        found = manifest_lib.Manifest.load(address)
-        asked = manifest_lib.settings(corpus, records)
-        difference = _difference(found.settings(), asked, "")
-        if difference:
-            raise errors.ConfigError(
-                f"{address}: holds records of other settings: {difference}; choose "
-                "another --out, or give --overwrite to replace them"
-            )
+        names = splits.assign(list(corpus.recordings()), records)
+        given = _given_statistics(corpus, statistics_from, names)
+        found = _load_same(address, corpus, records, given)
         report(f"{address}: these records are complete already; nothing to do")
         return found
     with tempfile.TemporaryDirectory(prefix="avexp-") as folder:
-        manifest = prepare(corpus, folder, records, report=report, **options)
+        manifest = prepare(
+            corpus,
+            folder,
+            records,
+            statistics_from=statistics_from,
+            report=report,
+            **options,
+        )
         for name in manifest.splits:
             for path, target in zip(
                 manifest.shard_paths(folder, name),
@@ -239,21 +242,31 @@ def _refuse_foreign_shards(out: pathlib.Path) -> None:
 
 
 def _finished(job: _Job) -> manifest_lib.Manifest | None:
-    """Returns the manifest that is there already; None if there is none.
+    """Returns the manifest that is there already; None if there is none."""
+    if not (job.out / manifest_lib.FILE_NAME).exists():
+        return None
+    return _load_same(job.out, job.corpus, job.records, job.given)
+
+
+def _load_same(
+    folder: str | os.PathLike[str],
+    corpus: recording.Corpus,
+    records: config.RecordsConfig,
+    given: contents.AudioStatistics | None,
+) -> manifest_lib.Manifest:
+    """Returns the manifest of finished records.
 
     Raises:
       errors.ConfigError: if it is that of other settings.
     """
-    if not (job.out / manifest_lib.FILE_NAME).exists():
-        return None
-    found = manifest_lib.Manifest.load(job.out)
-    asked = manifest_lib.settings(job.corpus, job.records)
+    found = manifest_lib.Manifest.load(folder)
+    asked = manifest_lib.settings(corpus, records)
     difference = _difference(found.settings(), asked, "")
-    if not difference and job.given and job.given != found.audio_statistics:
+    if not difference and given and given != found.audio_statistics:
         difference = "its audio statistics are not those of --statistics_from"
     if difference:
         raise errors.ConfigError(
-            f"{job.out}: holds records of other settings: {difference}; choose another "
+            f"{folder}: holds records of other settings: {difference}; choose another "
             "--out, or give --overwrite to replace them"
         )
     return found
