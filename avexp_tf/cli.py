@@ -6,7 +6,6 @@ the output any more, 143 terminated.
 
 from __future__ import annotations
 
-import atexit
 import os
 import sys
 from collections.abc import Callable
@@ -46,12 +45,7 @@ def run(
         # As with `| head -1`. Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 141
-    if remote.is_loaded():
-        # The S3 client of tensorflow-io aborts when the interpreter takes it down.
-        atexit._run_exitfuncs()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+    remote.leave(code)
     sys.exit(code)
 
 
