@@ -257,23 +257,32 @@ class _Gate:
 
     def add(self, batch: requests.Arrays) -> None:
         self.n_clips += len(batch["valid"])
+        if not self._inputs:  # what is timed, whatever is compared
+            request, inputs = self._by_presence(batch, 0)
+            self._clip[signatures.DEFAULT] = _first_clip(request)
+            self._inputs = _first_clip(inputs)
         by_sources = self._sweep.predict(batch)
         for k, text in enumerate(self._tested):
             request = requests.of_sources(batch, k, self._manifest)
             self._compare(
                 signatures.SOURCES, k, request, by_sources[:, k], batch["labels"]
             )
-            request = requests.of_presence(batch, k, self._manifest)
-            inputs = requests.presence_inputs(batch, k, self._manifest.layout)
-            inputs = {name: inputs[name] for name in self._model.input}
-            if not self._inputs:  # what is timed, whatever is compared
-                self._clip[signatures.DEFAULT] = _first_clip(request)
-                self._inputs = _first_clip(inputs)
             if "repeat" in text:
                 continue  # presence has no word for it
+            request, inputs = self._by_presence(batch, k)
             found = self._run(inputs)
             expected = np.stack([found[name] for name in config.TARGETS], axis=-1)
             self._compare(signatures.DEFAULT, k, request, expected, batch["labels"])
+
+    def _by_presence(
+        self, batch: requests.Arrays, k: int
+    ) -> tuple[requests.Arrays, requests.Arrays]:
+        """The request of a condition, and what Keras takes for it."""
+        inputs = requests.presence_inputs(batch, k, self._manifest.layout)
+        return (
+            requests.of_presence(batch, k, self._manifest),
+            {name: inputs[name] for name in self._model.input},
+        )
 
     def _compare(
         self,
