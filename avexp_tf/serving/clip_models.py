@@ -14,10 +14,8 @@ import tensorflow as tf
 from avexp_tf import config
 from avexp_tf import errors
 from avexp_tf.serving import saved_model
+from avexp_tf.serving import signatures
 from avexp_tf.training import run_dir as run_dirs
-
-_SIGNATURE = "serving_default"
-_SOURCES = "sources"
 
 
 class SavedModel:
@@ -37,9 +35,9 @@ class SavedModel:
         except (OSError, ValueError, tf.errors.OpError) as error:
             reason = (str(error).split("\n") or [""])[0]
             raise errors.DataError(f"{path}: can't be loaded: {reason}") from None
-        if _SIGNATURE not in self._loaded.signatures:
-            raise errors.DataError(f"{path}: has no signature {_SIGNATURE}")
-        self._function = self._loaded.signatures[_SIGNATURE]
+        if signatures.DEFAULT not in self._loaded.signatures:
+            raise errors.DataError(f"{path}: has no signature {signatures.DEFAULT}")
+        self._function = self._loaded.signatures[signatures.DEFAULT]
         self._names = list(self._function.structured_input_signature[1])
 
     def predict(self, clips: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -48,7 +46,7 @@ class SavedModel:
 
     def predict_sources(self, clips: Mapping[str, np.ndarray]) -> np.ndarray:
         """Predicts clips with source maps; see `ServingModule.predict_sources`."""
-        function = self._loaded.signatures[_SOURCES]
+        function = self._loaded.signatures[signatures.SOURCES]
         names = list(function.structured_input_signature[1])
         return _run(function, names, clips)
 
@@ -71,7 +69,7 @@ class RunDir:
         self._function = tf.function(
             lambda inputs: module.predict(**inputs), input_signature=[signature]
         )
-        predict_sources, specs = module.signatures()[_SOURCES]
+        predict_sources, specs = module.signatures()[signatures.SOURCES]
         self._source_names = list(specs)
         # Traced at its first call only.
         self._sources = tf.function(
