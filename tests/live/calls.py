@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import array_corpus
 import numpy as np
 
 from avexp_tf import config
@@ -179,3 +180,29 @@ def picture(with_face, shade=100):
 def voice(n_secs, seed=0):
     rng = np.random.default_rng(seed)
     return rng.uniform(-0.3, 0.3, round(n_secs * RATE)).astype(np.float32)
+
+
+def ticks_of(n_ticks=60):
+    """Returns ticks of random features, with gaps in both modalities."""
+    block = array_corpus.ticks("r0", n_ticks)
+    seen, heard = block.video_present, block.audio_present
+    video = np.where(seen[:, None], block.video, 0.0).astype(np.float32)
+    audio = np.where(heard[:, None], block.audio, 0.0).astype(np.float32)
+    return [
+        feature_stream.TickFeatures(
+            index=k,
+            secs=k / 30,
+            video=video[k],
+            audio=audio[k],
+            background=None,
+            video_present=bool(seen[k]),
+            video_arrived=bool(seen[k]),
+            audio_present=bool(heard[k]),
+            box=None,
+            score=0.9,
+            picture=k,
+            looked=True,
+            restarted=k == 0,
+        )
+        for k in range(n_ticks)
+    ]

@@ -10,7 +10,6 @@ import types
 import numpy as np
 import pytest
 from absl import flags
-from absl.testing import flagsaver
 
 from avexp_tf import errors
 from avexp_tf.live import __main__ as command
@@ -30,15 +29,7 @@ def path(tmp_path):
     return tmp_path / "a.mov"
 
 
-@pytest.fixture
-def _defined():
-    command.define_flags()
-    flags.FLAGS.mark_as_parsed()
-    with flagsaver.flagsaver():
-        yield
-
-
-@pytest.mark.usefixtures("_defined")
+@pytest.mark.usefixtures("defined_flags")
 def test_a_file_becomes_a_table(path, tmp_path, monkeypatch, capsys):
     def opened(model, live, backbone, weights, origin_secs):
         assert model == "m" and live.visual_budget == "2" and origin_secs == 0
@@ -71,7 +62,7 @@ def test_a_file_in_real_time_answers_every_tick_in_time(path):
     assert [one.index for one in found] == list(range(30))
 
 
-@pytest.mark.usefixtures("_defined")
+@pytest.mark.usefixtures("defined_flags")
 @pytest.mark.parametrize(
     ("model", "files", "message"),
     [

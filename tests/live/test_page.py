@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from absl import flags
-from absl.testing import flagsaver
 
 from avexp_tf import errors
 from avexp_tf.data import pipeline
@@ -23,7 +22,6 @@ from avexp_tf.live import call_losses
 from avexp_tf.live import clip_window
 from avexp_tf.live import comparison
 from avexp_tf.live import drawn_call
-from avexp_tf.live import feature_stream
 from avexp_tf.live import page
 from avexp_tf.live import page_call
 from avexp_tf.live import page_figures
@@ -48,31 +46,6 @@ def folder(tmp_path_factory):
     small_run.make_run(folder / "run", folder / "records")
     saved_model.export(folder / "run", folder / "export")
     return folder
-
-
-def ticks_of(n_ticks=60):
-    block = array_corpus.ticks("r0", n_ticks)
-    seen, heard = block.video_present, block.audio_present
-    video = np.where(seen[:, None], block.video, 0.0).astype(np.float32)
-    audio = np.where(heard[:, None], block.audio, 0.0).astype(np.float32)
-    return [
-        feature_stream.TickFeatures(
-            index=k,
-            secs=k / 30,
-            video=video[k],
-            audio=audio[k],
-            background=None,
-            video_present=bool(seen[k]),
-            video_arrived=bool(seen[k]),
-            audio_present=bool(heard[k]),
-            box=None,
-            score=0.9,
-            picture=k,
-            looked=True,
-            restarted=k == 0,
-        )
-        for k in range(n_ticks)
-    ]
 
 
 @pytest.mark.parametrize(
@@ -134,7 +107,7 @@ def test_without_losses_every_backend_says_what_a_call_says(folder, tmp_path):
         "export": recognizer.load_predictor(folder / "export"),
         "litert": recognizer.load_predictor(tmp_path / "model.tflite"),
     }
-    ticks = ticks_of(20)
+    ticks = calls.ticks_of(20)
     found = np.array(
         [one.values for one in comparison.Comparison(models).estimate(ticks)]
     )
@@ -146,7 +119,7 @@ def test_without_losses_every_backend_says_what_a_call_says(folder, tmp_path):
 
 def test_losses_are_source_maps_over_the_clip(folder):
     model = recognizer.load_predictor(folder / "run")
-    ticks = ticks_of()
+    ticks = calls.ticks_of()
     compared = comparison.Comparison({"one": model}, every_ticks=7, seed=5)
     compared.losses = call_losses.settings((), "each", "frame_repeat", 0.7, 0, "")
     found = compared.estimate(ticks)
@@ -319,15 +292,7 @@ def test_the_example_is_found_or_asked_for(folder):
         )
 
 
-@pytest.fixture
-def _defined():
-    command.define_flags()
-    flags.FLAGS.mark_as_parsed()
-    with flagsaver.flagsaver():
-        yield
-
-
-@pytest.mark.usefixtures("_defined")
+@pytest.mark.usefixtures("defined_flags")
 def test_the_command_serves_the_page_with_both_models(folder, monkeypatch):
     looked = []
 
@@ -354,7 +319,7 @@ def test_the_command_serves_the_page_with_both_models(folder, monkeypatch):
     assert looked[0].startswith("http://127.0.0.1:")
 
 
-@pytest.mark.usefixtures("_defined")
+@pytest.mark.usefixtures("defined_flags")
 def test_without_gradio_the_extra_is_named(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "gradio", None)
     flags.FLAGS.page, flags.FLAGS.model = True, str(folder / "run")

@@ -216,28 +216,11 @@ def test_run_directory_and_export_give_the_same_call(tmp_path):
     run_dir.save_weights(model)
     saved_model.export(tmp_path / "run", tmp_path / "export")
 
-    block = array_corpus.ticks("r0", 40)
-    seen, heard = block.video_present, block.audio_present
-    video = np.where(seen[:, None], block.video, 0.0).astype(np.float32)
-    audio = np.where(heard[:, None], block.audio, 0.0).astype(np.float32)
-    ticks = [
-        feature_stream.TickFeatures(
-            index=k,
-            secs=k / 30,
-            video=video[k],
-            audio=audio[k],
-            background=None,
-            video_present=bool(seen[k]),
-            video_arrived=bool(seen[k]),
-            audio_present=bool(heard[k]),
-            box=None,
-            score=0.9,
-            picture=k,
-            looked=True,
-            restarted=k == 0,
-        )
-        for k in range(40)
-    ]
+    ticks = calls.ticks_of(40)
+    video, audio, seen, heard = (
+        np.array([getattr(tick, name) for tick in ticks])
+        for name in ("video", "audio", "video_present", "audio_present")
+    )
     found = {}
     for name in ("run", "export"):
         made = model_source.find(tmp_path / name).predictor()
