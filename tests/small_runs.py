@@ -9,6 +9,7 @@ from absl import flags
 
 from avexp_tf import cli
 from avexp_tf import config
+from avexp_tf import flags as avexp_flags
 from avexp_tf.corpora import synthetic
 from avexp_tf.data import manifest as manifest_lib
 from avexp_tf.data import prepare
@@ -78,9 +79,11 @@ def call(capsys, main, *arguments):
       Exit code, stdout, and stderr without progress bars, as lists of lines.
     """
     capsys.readouterr()
-    # A command starts with the defaults, whatever ran before it.
-    for name in flags.FLAGS:
-        flags.FLAGS[name].unparse()
+    # Alone in its process, a command defines its own flags: another one's of the same
+    # name, with another default, must not be there.
+    by_module = flags.FLAGS.flags_by_module_dict()
+    for flag in list(by_module.get(avexp_flags.MODULE, [])):
+        delattr(flags.FLAGS, flag.name)
     with pytest.raises(SystemExit) as exit_:
         cli.run(main.main, main.define_flags, main.__doc__, ["x", *map(str, arguments)])
     captured = capsys.readouterr()
