@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from absl import flags
 
+from avexp_tf import cluster
 from avexp_tf import errors
 from avexp_tf import flags as avexp_flags
 from avexp_tf import quiet
@@ -55,7 +56,9 @@ def configure(threads: int, virtual_cpus: int) -> None:
                 tf.config.list_physical_devices("CPU")[0],
                 [tf.config.LogicalDeviceConfiguration()] * virtual_cpus,
             )
-        tf.cast(tf.zeros([1], tf.float16), tf.float32)  # it has something to say here
+        if cluster.n_workers() == 1:  # several must meet before anything is computed
+            # It has something to say here.
+            tf.cast(tf.zeros([1], tf.float16), tf.float32)
     tf.get_logger().setLevel("ERROR")
 
 

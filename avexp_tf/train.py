@@ -6,6 +6,9 @@
 --strategy picks one of the paper's six models; --name, --variant and --ablation make
 any other. A training that was stopped goes on where it was when the same command is
 given again; after a finished one it changes nothing.
+
+On several machines, give each the same command and its own TF_CONFIG, as TensorFlow
+has it; records and --run_dir lie where all of them can read.
 """
 
 from __future__ import annotations
@@ -42,6 +45,11 @@ def define_flags() -> None:
             "",
             "One of the paper's models: baseline, clip_zero, frame_zero, frame_repeat, "
             "video_only, audio_only; sets --name, --variant and --ablation.",
+        ),
+        (
+            "data_service",
+            "",
+            "Dispatcher of a tf.data service that reads the records, grpc://host:port.",
         ),
     ):
         avexp_flags.define_one(name, default, text)
@@ -82,7 +90,9 @@ def main(argv: Sequence[str]) -> None:
         raise errors.ConfigError("--records must be given; see --help")
     runtime.set_up()
     from avexp_tf.training import experiment as experiments
+    from avexp_tf.training import strategy as strategies
 
+    strategies.choose(flags.FLAGS.virtual_cpus)  # several workers: before all else
     termination.end_with_parent()
     if memory.ended_before():
         raise experiments.out_of_memory(
@@ -95,6 +105,7 @@ def main(argv: Sequence[str]) -> None:
             flags.FLAGS.run_dir,
             flags.FLAGS.virtual_cpus,
             resume=flags.FLAGS.resume,
+            data_service=flags.FLAGS.data_service,
         )
 
 

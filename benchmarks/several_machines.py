@@ -1,21 +1,21 @@
 """Several machines, each a real process on the loopback interface.
 
     python benchmarks/several_machines.py
-    python benchmarks/several_machines.py --steps=12 --append
+    python benchmarks/several_machines.py --epochs=4 --append
 
-Two trainers under MultiWorkerMirroredStrategy, each with half of every batch, must end
-with the weights of one that takes whole batches. Then one of two is killed after a
-checkpoint; both are started again, go on from it, and must end with the same weights
-too. Last, the input of an epoch comes through a tf.data service of one dispatcher and
-two workers, and must be the clips that a local pipeline gives, each once. Exit code 1:
-one of the three is not so. All processes share one folder, as machines would share a
-network file system; the first worker alone writes to it.
+Two workers of `avexp-train`, each with half of every batch, must end with the weights
+of one that takes whole batches. Then one of two is killed after a checkpoint; both are
+started again, go on from it, and must end with the same weights too. Last, the input of
+an epoch comes through a tf.data service of one dispatcher and two workers, and must be
+the clips that a local pipeline gives, each once; a training through it must come to its
+end. Exit code 1: one of the three is not so. All processes share one folder, as
+machines would share a network file system; the first worker alone writes to it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
+import csv
 import json
 import os
 import pathlib
@@ -25,9 +25,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
 
+import h5py
 import numpy as np
 import turns
 from absl import flags
@@ -41,66 +43,17 @@ from avexp_tf import quiet
 _CLOSE = 1e-4
 _WAIT_SECS = 300.0
 _ROOT = pathlib.Path(__file__).parents[1]
-_MODEL = config.ModelConfig(
-    d_model=16, num_heads=2, ff_dim=32, num_layers=1, dropout=0.0
+_TRAINING = (
+    "--d_model=16",
+    "--num_heads=2",
+    "--ff_dim=32",
+    "--num_layers=1",
+    "--dropout=0",
+    "--clip_ticks=50",
+    "--batch_size=8",
+    "--learning_rate=1e-3",
+    "--checkpoint_steps=3",
 )
-
-
-def experiment(records: str) -> config.ExperimentConfig:
-    """A small model's training."""
-    return config.ExperimentConfig(
-        config.DataConfig(records=records, clip_ticks=50, batch_size=8),
-        _MODEL,
-        config.TrainConfig(learning_rate=1e-3),
-    )
-
-
-def train(records: str, folder: str, n_steps: int, checkpoint_steps: int) -> None:
-    """What each trainer's process does; `TF_CONFIG` says which one it is."""
-    quiet.set_log_level()
-    import tensorflow as tf
-
-    from avexp_tf.data import pipeline
-    from avexp_tf.training import checkpoints
-    from avexp_tf.training import learner as learner_lib
-    from avexp_tf.training import progress as progress_lib
-    from avexp_tf.training import strategy as strategies
-
-    strategy = strategies.choose()  # before TensorFlow does anything else
-    is_first = strategy.cluster_resolver is None or (
-        strategy.cluster_resolver.task_id == 0
-    )
-    settings = experiment(records)
-    learner = learner_lib.Learner(
-        settings,
-        pipeline.Source.open(settings.data, "train"),
-        pipeline.Source.open(settings.data, "dev"),
-        strategy,
-    )
-    kept = checkpoints.Checkpoints(folder, {"seed": settings.train.seed})
-    progress = progress_lib.Progress()
-    if kept.numbers:
-        progress, arrays = kept.load(kept.numbers[-1], learner.variables.shapes())
-        learner.variables.assign(arrays)
-    print(f"goes on after step {progress.step}", flush=True)
-    while progress.step < n_steps:
-        batches = learner.train_batches(progress.epoch, progress.epoch_step)
-        for _ in learner.trainer.losses(batches.take(n_steps - progress.step)):
-            progress = dataclasses.replace(
-                progress, step=progress.step + 1, epoch_step=progress.epoch_step + 1
-            )
-            if is_first and progress.step % checkpoint_steps == 0:
-                kept.save(progress, learner.variables.arrays())
-                print(f"saved step {progress.step}", flush=True)
-        progress = dataclasses.replace(progress, epoch=progress.epoch + 1, epoch_step=0)
-    np.savez(
-        pathlib.Path(folder) / f"end-{int(not is_first)}",
-        **{
-            one.path.replace("/", "."): one.numpy()
-            for one in learner.model.trainable_variables
-        },
-    )
-    del tf
 
 
 def serve(kind: str, port: int, dispatcher: str) -> None:
@@ -127,13 +80,12 @@ def free_port() -> int:
 
 
 class Process:
-    """A process of this script whose output can be waited for."""
+    """A Python process whose output can be waited for."""
 
     def __init__(self, arguments: Sequence[object], **environment: str):
-        words = [sys.executable, __file__, *map(str, arguments)]
         self._log = tempfile.NamedTemporaryFile("w+", errors="replace")
         self._process = subprocess.Popen(
-            words,
+            [sys.executable, *map(str, arguments)],
             env=os.environ
             | {"PYTHONPATH": str(_ROOT), "CUDA_VISIBLE_DEVICES": "-1"}
             | environment,
@@ -146,13 +98,10 @@ class Process:
         """What it has printed so far."""
         return pathlib.Path(self._log.name).read_text(errors="replace")
 
-    def wait_for(self, text: str) -> None:
-        """Waits until it has printed something."""
-        end = time.monotonic() + _WAIT_SECS
-        while text not in self.text:
-            if self._process.poll() is not None or time.monotonic() > end:
-                raise errors.RunError(f"no {text!r}: {self.text[-2000:]}")
-            time.sleep(0.02)
+    def check(self) -> None:
+        """Raises RunError if it has ended."""
+        if self._process.poll() is not None:
+            raise errors.RunError(f"a process ended: {self.text[-2000:]}")
 
     def wait(self) -> int:
         """Waits for its end and returns its exit code."""
@@ -165,8 +114,19 @@ class Process:
             self._process.wait()
 
 
+def wait_until(is_so: Callable[[], bool], processes: Sequence[Process]) -> None:
+    """Waits until something is so, while all of the processes run."""
+    end = time.monotonic() + _WAIT_SECS
+    while not is_so():
+        for process in processes:
+            process.check()
+        if time.monotonic() > end:
+            raise errors.RunError(f"not within {_WAIT_SECS:.0f} s")
+        time.sleep(0.02)
+
+
 def trainers(
-    n_workers: int, records: pathlib.Path, folder: pathlib.Path, n_steps: int
+    n_workers: int, records: pathlib.Path, folder: pathlib.Path, *arguments: str
 ) -> list[Process]:
     """Starts a training on so many workers."""
     addresses = [f"127.0.0.1:{free_port()}" for _ in range(n_workers)]
@@ -177,8 +137,9 @@ def trainers(
             "task": {"type": "worker", "index": index},
         }
         environment = {"TF_CONFIG": json.dumps(cluster)} if n_workers > 1 else {}
-        arguments = ("--role=train", f"--records={records}", f"--folder={folder}")
-        started.append(Process([*arguments, f"--steps={n_steps}"], **environment))
+        command = ("-m", "avexp_tf.train", *_TRAINING, *arguments)
+        places = (f"--records={records}", f"--run_dir={folder}")
+        started.append(Process([*command, *places], **environment))
     return started
 
 
@@ -190,11 +151,24 @@ def finish(started: Sequence[Process]) -> None:
 
 
 def difference(one: pathlib.Path, other: pathlib.Path) -> float:
-    """Returns the largest difference of any weight at the end of two trainings."""
-    with np.load(one) as first, np.load(other) as second:
-        if set(first.files) != set(second.files):
-            raise errors.RunError("the trainings have other weights")
-        return max(float(np.abs(first[k] - second[k]).max()) for k in first.files)
+    """Returns the largest difference of any weight at the best epoch of two runs."""
+    first, second = (weights(folder / "best.weights.h5") for folder in (one, other))
+    if set(first) != set(second):
+        raise errors.RunError("the trainings have other weights")
+    return max(float(np.abs(first[k] - second[k]).max()) for k in first)
+
+
+def weights(path: pathlib.Path) -> dict[str, np.ndarray]:
+    """Returns all arrays of a file of weights."""
+    found = {}
+
+    def keep(name: str, item: object) -> None:
+        if isinstance(item, h5py.Dataset):
+            found[name] = item[()]
+
+    with h5py.File(path) as file:
+        file.visititems(keep)
+    return found
 
 
 @contextlib.contextmanager
@@ -207,63 +181,81 @@ def ended(started: list[Process]) -> Iterator[list[Process]]:
             process.kill()
 
 
-def same_weights(root: pathlib.Path, records: pathlib.Path, n_steps: int) -> str:
+def same_weights(root: pathlib.Path, records: pathlib.Path, epochs: int) -> str:
     """Two workers end with the weights of one."""
-    with ended(trainers(1, records, root / "one", n_steps)) as started:
-        finish(started)
-    with ended(trainers(2, records, root / "two", n_steps)) as started:
-        finish(started)
-    ends = [root / "two" / f"end-{index}.npz" for index in range(2)]
-    between = difference(*ends)
-    to_one = difference(ends[0], root / "one" / "end-0.npz")
-    if between or not to_one < _CLOSE:
-        raise errors.RunError(f"weights differ: {to_one:.1e}, workers {between:.1e}")
+    length = f"--epochs={epochs}"
+    for n_workers, name in ((1, "one"), (2, "two")):
+        with ended(trainers(n_workers, records, root / name, length)) as started:
+            finish(started)
+    to_one = difference(root / "two", root / "one")
+    if not to_one < _CLOSE:
+        raise errors.RunError(f"weights differ by {to_one:.1e}")
+    n_steps = json.loads((root / "one" / "result.json").read_text())["steps"]
     return f"largest difference of a weight after {n_steps} steps {to_one:.1e}"
 
 
-def killed_worker(root: pathlib.Path, records: pathlib.Path, n_steps: int) -> str:
+def killed_worker(root: pathlib.Path, records: pathlib.Path, epochs: int) -> str:
     """A killed worker, started again, goes on from the last checkpoint."""
-    folder = root / "killed"
-    with ended(trainers(2, records, folder, 10 * n_steps)) as started:
-        started[0].wait_for("saved step")
+    folder, length = root / "killed", f"--epochs={epochs}"
+    saved = folder / "checkpoints"
+    with ended(trainers(2, records, folder, length)) as started:
+        wait_until(lambda: any(saved.glob("*.json")), started)
         started[1].kill()
         began = time.monotonic()
         code = started[0].wait()  # it notices by itself
-        secs = time.monotonic() - began
+        secs, line = time.monotonic() - began, last_line(started[0].text)
         if code == 0:
             raise errors.RunError("the other worker did not notice")
-    reached = sorted(int(path.stem) for path in folder.glob("*.json"))
-    with ended(trainers(2, records, folder, n_steps)) as started:
+    with ended(trainers(2, records, folder, length)) as started:
         finish(started)
-        line = started[1].text
-    if "goes on after step 0" in line:
+        told = [line for line in started[1].text.splitlines() if "goes on" in line]
+    if not told:
         raise errors.RunError("it started from the beginning")
-    to_one = difference(folder / "end-0.npz", root / "one" / "end-0.npz")
+    to_one = difference(folder, root / "one")
     if not to_one < _CLOSE:
         raise errors.RunError(f"weights differ by {to_one:.1e}")
+    reached = told[0].partition("goes on ")[2]
     return (
-        f"the other noticed after {secs:.1f} s (exit code {code}); from checkpoint "
-        f"{reached[-1]} on, largest difference of a weight {to_one:.1e}"
+        f"the other ended after {secs:.1f} s (exit code {code}, `{line}`); both went "
+        f"on {reached}, largest difference of a weight {to_one:.1e}"
     )
 
 
-def data_service(root: pathlib.Path, records: pathlib.Path, n_steps: int) -> str:
+def last_line(text: str) -> str:
+    """Returns the last line that a command printed."""
+    return text.strip().replace("\r", "\n").splitlines()[-1]
+
+
+def data_service(root: pathlib.Path, records: pathlib.Path, epochs: int) -> str:
     """The service gives the clips of the local pipeline, each once."""
-    del root, n_steps
-    port = free_port()
-    address = f"127.0.0.1:{port}"
-    arguments = ("--role=dispatcher", f"--port={port}")
-    with ended([Process(arguments)]) as started:
-        started[0].wait_for("ready")
-        for _ in range(2):
-            words = ("--role=worker", f"--dispatcher={address}")
-            started.append(Process([*words, f"--port={free_port()}"]))
-        for process in started:
-            process.wait_for("ready")
-        local, remote = (clips_of(records, one) for one in ("", f"grpc://{address}"))
-    if len(local) != len(remote) or not np.array_equal(local, remote):
-        raise errors.RunError(f"{len(remote)} clips through the service, {len(local)}")
-    return f"{len(local)} clips, the same, through one dispatcher and two workers"
+    address = f"127.0.0.1:{free_port()}"
+    roles = [("dispatcher", address)]
+    roles += [("worker", f"127.0.0.1:{free_port()}") for _ in range(2)]
+    with ended([]) as started:
+        for role, own in roles:
+            port = own.partition(":")[2]
+            words = (f"--role={role}", f"--port={port}", f"--dispatcher={address}")
+            process = Process([__file__, *words])
+            started.append(process)
+            wait_until(lambda process=process: "ready" in process.text, started)
+        service = f"grpc://{address}"
+        local, remote = (clips_of(records, one) for one in ("", service))
+        if len(local) != len(remote) or not np.array_equal(local, remote):
+            raise errors.RunError(f"{len(remote)} clips by the service, {len(local)}")
+        words = (f"--epochs={epochs}", f"--data_service={service}")
+        with ended(trainers(1, records, root / "service", *words)) as training:
+            finish(training)
+    return (
+        f"{len(local)} clips, the same, through one dispatcher and two workers; a "
+        f"training through them ended with dev CCC {dev_ccc(root / 'service'):.3f}, "
+        f"without them {dev_ccc(root / 'one'):.3f}"
+    )
+
+
+def dev_ccc(folder: pathlib.Path) -> float:
+    """Returns the dev CCC of the last epoch."""
+    with open(folder / "history.csv", newline="") as file:
+        return float(list(csv.DictReader(file))[-1]["dev_ccc"])
 
 
 def clips_of(records: pathlib.Path, service: str) -> np.ndarray:
@@ -271,7 +263,8 @@ def clips_of(records: pathlib.Path, service: str) -> np.ndarray:
     from avexp_tf.data import condition
     from avexp_tf.data import pipeline
 
-    source = pipeline.Source.open(experiment(str(records)).data, "train")
+    data = config.DataConfig(records=str(records), clip_ticks=50, batch_size=8)
+    source = pipeline.Source.open(data, "train")
     losses = condition.parse_ablation(("video:frame_repeat:0.5",))
     rows = []
     for inputs, labels in pipeline.training_batches(
@@ -288,10 +281,8 @@ def define_flags() -> None:
     """Defines the flags of this script."""
     turns.define_flags(rounds=1)
     module = avexp_flags.MODULE
-    flags.DEFINE_integer("steps", 8, "Steps of each training.", module_name=module)
+    flags.DEFINE_integer("epochs", 2, "Of each training.", module_name=module)
     flags.DEFINE_string("role", "", "Of a process that this script starts.")
-    flags.DEFINE_string("records", "", "Of such a process.")
-    flags.DEFINE_string("folder", "", "Of such a process.")
     flags.DEFINE_string("dispatcher", "", "Of such a process.")
     flags.DEFINE_integer("port", 0, "Of such a process.")
 
@@ -300,9 +291,6 @@ def main(argv: Sequence[str]) -> int:
     """Checks all three."""
     cli.no_positionals(argv)
     values = flags.FLAGS
-    if values.role == "train":
-        train(values.records, values.folder, values.steps, checkpoint_steps=3)
-        return 0
     if values.role:
         serve(values.role, values.port, values.dispatcher)
         return 0
@@ -328,7 +316,7 @@ def main(argv: Sequence[str]) -> int:
         for check in (same_weights, killed_worker, data_service):
             claim = (check.__doc__ or "").strip()
             try:
-                found = check(root, root / "records", values.steps)
+                found = check(root, root / "records", values.epochs)
             except errors.RunError as error:
                 found, is_good = f"**not so**: {error}", False
             lines.append(f"| {claim} | {found} |")

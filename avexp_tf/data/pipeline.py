@@ -29,6 +29,7 @@ _STARTS_SALT = 11
 _LOSSES_SALT = 12
 
 _PARALLEL_READS = 4
+_BATCHES_AHEAD = 2  # a fixed number: memory is known, and fits or not from the start
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,8 +87,9 @@ class Source:
                 batch = next(iterator)
             except StopIteration:
                 return
-            except tf.errors.ResourceExhaustedError:
-                raise  # for want of memory, which is no fault of the records
+            except (tf.errors.ResourceExhaustedError, tf.errors.UnavailableError):
+                # For want of memory or of another worker: no fault of the records.
+                raise
             except (tf.errors.OpError, UnicodeDecodeError) as error:
                 # The latter where TensorFlow's message quotes a record that is no text.
                 raise self._explained(error) from error
@@ -180,10 +182,9 @@ def training_batches(
             tf.data.experimental.service.distribute(
                 tf.data.experimental.service.ShardingPolicy.DYNAMIC,
                 data_service,
-                job_name=f"seed {seed} epoch {epoch}",
             )
         )
-    return examples.batch(data.batch_size).skip(first_step).prefetch(parallel)
+    return examples.batch(data.batch_size).skip(first_step).prefetch(_BATCHES_AHEAD)
 
 
 def evaluation_batches(
@@ -229,7 +230,7 @@ def evaluation_batches(
     order = tf.data.Dataset.range(n_records)
     examples = _read(source, order).map(cut, parallel, deterministic=True).unbatch()
     examples = examples.map(lose, parallel, deterministic=True)
-    return examples.batch(data.batch_size).prefetch(parallel)
+    return examples.batch(data.batch_size).prefetch(_BATCHES_AHEAD)
 
 
 def _check_background(source: Source, ablations: Sequence[conditions.Ablation]) -> None:

@@ -19,6 +19,7 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
+from avexp_tf import cluster
 from avexp_tf import config
 from avexp_tf import errors
 from avexp_tf import files
@@ -44,11 +45,15 @@ def train(
     virtual_cpus: int = 1,
     report: Callable[[str], None] = print,
     resume: bool = True,
+    data_service: str = "",
 ) -> dict[str, Any]:
     """Trains a model and keeps the weights that were best on dev.
 
     Dev CCC is the mean over targets, without loss and under the training's own loss
     (drawn once for all epochs).
+
+    Of several workers (see `cluster`) the first writes the run directory, which the
+    others must be able to read: they start from its checkpoints.
 
     Args:
       experiment: All settings.
@@ -56,6 +61,8 @@ def train(
       virtual_cpus: Replicas where there is no GPU; see `strategy.choose`.
       report: Takes the lines that tell the user something.
       resume: Go on with what the directory holds; False starts it again.
+      data_service: Address of a tf.data service that reads for this training; see
+        `pipeline.training_batches`.
 
     Returns:
       What `result.json` holds: the best epoch and its dev CCC.
@@ -66,21 +73,40 @@ def train(
         damaged, or the loss is not finite.
       termination.Terminated: after SIGTERM, when all is saved.
     """
+    _check_data_service(experiment, data_service)
+    strategy = strategies.choose(virtual_cpus)  # several workers: before all else
     run_dir = run_dirs.RunDir(run_path)
     train_source = pipeline.Source.open(experiment.data, "train")
     dev_source = pipeline.Source.open(experiment.data, "dev")
     _check_labels(train_source)
-    with run_dir.locked():
-        run_dir.check(experiment, train_source.manifest)
-        if not resume:
-            run_dir.forget()
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(strategies.watching())
+        if cluster.leads():
+            stack.enter_context(run_dir.locked())
+            run_dir.check(experiment, train_source.manifest)
+            if not resume:
+                run_dir.forget()
+            if not run_dir.result():
+                run_dir.begin(experiment, train_source.manifest)
+        strategies.meet(strategy)
         done = run_dir.result()
         if done:
             report(f"{run_path}: this run is complete already; nothing to do")
             return done
-        run_dir.begin(experiment, train_source.manifest)
-        strategy = strategies.choose(virtual_cpus)
-        run = _Run(experiment, run_dir, train_source, dev_source, strategy, report)
+        if not cluster.leads():
+            run_dir.check(experiment, train_source.manifest)
+            run_dir = stack.enter_context(run_dir.copied())
+            run_dir.begin(experiment, train_source.manifest)
+        strategies.meet(strategy)
+        run = _Run(
+            experiment,
+            run_dir,
+            train_source,
+            dev_source,
+            strategy,
+            report,
+            data_service,
+        )
         try:
             result = run.finish()
         except (tf.errors.ResourceExhaustedError, MemoryError):
@@ -93,6 +119,22 @@ def train(
         f"evaluate: avexp-evaluate --run_dir={os.fspath(run_path)}"
     )
     return result
+
+
+def _check_data_service(experiment: config.ExperimentConfig, address: str) -> None:
+    if not address:
+        return
+    if experiment.train.deterministic:
+        raise errors.ConfigError(
+            "--deterministic: a data service gives clips in another order each time; "
+            "leave out one of --deterministic and --data_service"
+        )
+    if cluster.n_workers() > 1:
+        raise errors.ConfigError(
+            "--data_service: each worker takes its rows of the same batches, which a "
+            "data service does not give to several; leave out one of TF_CONFIG and "
+            "--data_service"
+        )
 
 
 def _check_labels(source: pipeline.Source) -> None:
@@ -119,11 +161,16 @@ def out_of_memory(
       learner: Of the run, if it is still there.
       report: Takes a line about what is done.
     """
-    report("out of memory; looking for the largest batch that fits")
     run_dir = run_dirs.RunDir(run_path)
     if not any(run_dir.checkpoints_path.glob("*.json")):
         run_dir.forget_settings()
     failed = experiment.data.batch_size
+    if cluster.n_workers() > 1:
+        return errors.RunError(
+            f"--batch_size={failed}: does not fit into memory on "
+            f"{cluster.n_workers()} workers"
+        )
+    report("out of memory; looking for the largest batch that fits")
     if learner is not None and tf.config.list_logical_devices("GPU"):
         fitting = largest_batch.try_here(learner)
     else:
@@ -144,14 +191,16 @@ class _Run:
         dev_source: pipeline.Source,
         strategy: tf.distribute.Strategy,
         report: Callable[[str], None],
+        data_service: str,
     ):
         self._settings = experiment.train
+        self._strategy = strategy
         self._run_dir = run_dir
         self._source = train_source
         self._dev_source = dev_source
         self._report = report
         self.learner = learner_lib.Learner(
-            experiment, train_source, dev_source, strategy
+            experiment, train_source, dev_source, strategy, data_service
         )
         self._checkpoints = checkpoint_lib.Checkpoints(
             run_dir.checkpoints_path,
@@ -171,6 +220,7 @@ class _Run:
         """Takes the steps that are left, and returns the result."""
         settings = self._settings
         self._restore()
+        self._check_workers()
         history = history_lib.History(self._run_dir, self._progress.rows)
         with contextlib.closing(history), self._signals:
             while self._progress.epoch < settings.epochs:
@@ -244,7 +294,9 @@ class _Run:
     def _dev_ccc(self) -> np.ndarray:
         """Returns the CCC of each condition and target on dev, [K, 2]."""
         batches = self._reading_dev(self.learner.dev_batches)
-        return scoring.pooled_ccc(batches, self.learner.predictor.predict)
+        ccc = scoring.pooled_ccc(batches, self.learner.predictor.predict)
+        # To the bit, since what is best and when to stop follow from it.
+        return strategies.agreed(self._strategy, ccc)
 
     def _reading_dev(self, batches: Iterable[Any]) -> Iterator[Any]:
         for batch in self._dev_source.reading(batches):
@@ -363,6 +415,15 @@ class _Run:
                 "--noresume to start again"
             )
         self._checkpoints.remove_after(0)
+
+    def _check_workers(self) -> None:
+        """Raises RunError if other workers start elsewhere."""
+        step = np.array([self._progress.step], np.float32)
+        if strategies.agreed(self._strategy, step) != step:
+            raise errors.RunError(
+                f"{self._run_dir.path}: this worker is at step {self._progress.step}, "
+                "others are not: all must see the same run directory"
+            )
 
     def _with_best_weights(
         self, progress: progress_lib.Progress, shapes: dict[str, Any]

@@ -25,7 +25,9 @@ from avexp_tf.data import pipeline
 from avexp_tf.training import learner as learner_lib
 from avexp_tf.training import strategy as strategies
 
-_STEPS = 4  # of each attempt
+# Of each attempt: batches that were read ahead pile up, and memory falls into pieces.
+_STEPS = 8
+_DEV_BATCHES = 2
 _ATTEMPTS = 8  # sizes that one process tries between two known ones
 
 # Yields those of rising sizes that fit, up to the first that does not.
@@ -55,7 +57,7 @@ def search(failed: int, fitting: Fitting) -> int:
 
 
 def try_here(learner: learner_lib.Learner) -> Fitting:
-    """Returns a function that tries batches of zeros in this process.
+    """Returns a function that tries batches in this process, read as in training.
 
     Args:
       learner: Takes a step and predicts; its weights are of no more use after that.
@@ -65,13 +67,12 @@ def try_here(learner: learner_lib.Learner) -> Fitting:
     """
 
     def fitting(sizes: list[int]) -> Iterator[int]:
-        batches = learner.train_batches(epoch=0)
         for size in sizes:
+            train_batches, dev_batches = learner.batches_of(size)
             try:
                 with contextlib.suppress(errors.RunError):  # of a loss that is NaN
-                    # The first step does not show yet what will be in pieces.
-                    list(learner.trainer.losses(_zeros(batches, size).repeat(_STEPS)))
-                for batch in _zeros(learner.dev_batches, size):
+                    list(learner.trainer.losses(train_batches.take(_STEPS)))
+                for batch in dev_batches.take(_DEV_BATCHES):
                     learner.predictor.predict(batch)
             except (tf.errors.ResourceExhaustedError, MemoryError):
                 return
@@ -140,14 +141,3 @@ def tell(experiment: Any, virtual_cpus: int, sizes: list[int]) -> None:
     )
     for size in try_here(learner)(sizes):
         print(f"{_FITS}{size}", flush=True)
-
-
-def _zeros(batches: tf.data.Dataset, size: int) -> tf.data.Dataset:
-    """Returns one batch of zeros, with the shapes that the batches have."""
-
-    def zero(spec: tf.TensorSpec) -> tf.Tensor:
-        fill = "" if spec.dtype == tf.string else 0
-        return tf.cast(tf.fill(spec.shape[1:], fill), spec.dtype)
-
-    one = tf.nest.map_structure(zero, batches.element_spec)
-    return tf.data.Dataset.from_tensors(one).repeat(size).batch(size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import keras
@@ -28,6 +29,7 @@ class Learner:
       train_source: The train split.
       dev_source: The split that models are chosen on.
       strategy: Where the replicas run.
+      data_service: See `pipeline.training_batches`.
 
     Attributes:
       model: With its first weights.
@@ -45,11 +47,13 @@ class Learner:
         train_source: pipeline.Source,
         dev_source: pipeline.Source,
         strategy: tf.distribute.Strategy,
+        data_service: str = "",
     ):
         settings = experiment.train
         self._seed = settings.seed
         self._curriculum_epochs = settings.curriculum_epochs
         self._source = train_source
+        self._data_service = data_service
         self._ablation = conditions.parse_ablation(settings.ablation)
         self.steps = train_source.steps_per_epoch
         keras.utils.set_random_seed(settings.seed % 2**32)
@@ -63,6 +67,7 @@ class Learner:
         sweep: list[tuple[conditions.Ablation, int]] = [((), 0)]
         if self._ablation:
             sweep.append((self._ablation, _DEV_SEED))
+        self._dev_source, self._sweep = dev_source, sweep
         self.dev_batches = pipeline.evaluation_batches(dev_source, sweep)
         self.predictor = sweep_predictor.SweepPredictor(self.model)
 
@@ -82,7 +87,29 @@ class Learner:
         if epoch < self._curriculum_epochs:
             ablation = conditions.scaled(ablation, epoch / self._curriculum_epochs)
         return pipeline.training_batches(
-            self._source, ablation, self._seed, epoch, first_step
+            self._source,
+            ablation,
+            self._seed,
+            epoch,
+            first_step,
+            self._data_service,
+        )
+
+    def batches_of(self, n_clips: int) -> tuple[tf.data.Dataset, tf.data.Dataset]:
+        """Returns train batches without end, and dev's, of another size.
+
+        Args:
+          n_clips: Clips per batch.
+        """
+        train, dev = (
+            dataclasses.replace(
+                source, data=dataclasses.replace(source.data, batch_size=n_clips)
+            )
+            for source in (self._source, self._dev_source)
+        )
+        return (
+            pipeline.training_batches(train, self._ablation, self._seed, 0).repeat(),
+            pipeline.evaluation_batches(dev, self._sweep),
         )
 
     def crossmodal_scalars(self) -> dict[str, float]:

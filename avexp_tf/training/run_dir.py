@@ -165,6 +165,19 @@ class RunDir:
                 "choose another --run_dir"
             )
 
+    @contextlib.contextmanager
+    def copied(self) -> Iterator[RunDir]:
+        """Yields a directory for this block alone, which goes on from this one."""
+        with tempfile.TemporaryDirectory(prefix="avexp-") as folder:
+            other = RunDir(folder)
+            for path in (self.checkpoints_path, self.weights_path):
+                target = other.path / path.name
+                if path.is_dir():
+                    shutil.copytree(path, target)
+                elif path.exists():
+                    shutil.copy(path, target)
+            yield other
+
     def config(self) -> config.ExperimentConfig:
         """Reads the experiment's settings.
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import json
-import os
+from collections.abc import Iterator
 
+import numpy as np
 import tensorflow as tf
+
+from avexp_tf import cluster
+from avexp_tf import errors
 
 
 def choose(virtual_cpus: int = 1) -> tf.distribute.Strategy:
     """Returns MirroredStrategy over several devices, and the default for one.
 
     Where `TF_CONFIG` names several workers, MultiWorkerMirroredStrategy over all of
-    them; it must be asked for before TensorFlow has run anything.
+    them; it must be asked for before TensorFlow has run anything, and waits until all
+    of them have.
 
     Args:
       virtual_cpus: Replicas on a machine without GPUs; that many logical CPUs must be
@@ -21,8 +26,12 @@ def choose(virtual_cpus: int = 1) -> tf.distribute.Strategy:
 
     Returns:
       The strategy.
+
+    Raises:
+      errors.ConfigError: if `TF_CONFIG` can't be understood.
     """
-    if n_workers() > 1:
+    if cluster.n_workers() > 1:
+        cluster.leads()  # says so if this is none of them
         return _multi_worker()
     devices = tf.config.list_logical_devices("GPU")
     if not devices:
@@ -32,10 +41,55 @@ def choose(virtual_cpus: int = 1) -> tf.distribute.Strategy:
     return tf.distribute.get_strategy()
 
 
-def n_workers() -> int:
-    """Returns how many workers `TF_CONFIG` names; 1 without it."""
-    cluster = json.loads(os.environ.get("TF_CONFIG") or "{}").get("cluster", {})
-    return max(1, sum(len(cluster.get(job, ())) for job in ("chief", "worker")))
+def agreed(strategy: tf.distribute.Strategy, values: np.ndarray) -> np.ndarray:
+    """Returns the mean of what each worker has computed, the same for all of them.
+
+    Args:
+      strategy: Of all workers, who must all call this.
+      values: Of this worker, any shape.
+    """
+    if cluster.n_workers() == 1:
+        return values
+
+    def mean(own: tf.Tensor) -> tf.Tensor:
+        context = tf.distribute.get_replica_context()
+        # A copy, which lies on the replica's device.
+        return context.all_reduce(tf.distribute.ReduceOp.MEAN, tf.identity(own))
+
+    @tf.function
+    def global_mean(own: tf.Tensor) -> tf.Tensor:
+        found = strategy.run(mean, args=(own,))
+        return strategy.experimental_local_results(found)[0]
+
+    return global_mean(tf.constant(values)).numpy()
+
+
+def meet(strategy: tf.distribute.Strategy) -> None:
+    """Waits until all workers are here."""
+    agreed(strategy, np.zeros(1, np.float32))
+
+
+@contextlib.contextmanager
+def watching() -> Iterator[None]:
+    """Explains an error of TensorFlow that another worker's end has caused.
+
+    Raises:
+      errors.RunError: in the place of it.
+    """
+    try:
+        yield
+    except (
+        tf.errors.UnavailableError,
+        tf.errors.AbortedError,
+        tf.errors.CancelledError,
+        tf.errors.DeadlineExceededError,
+    ) as error:
+        if cluster.n_workers() == 1:
+            raise
+        raise errors.RunError(
+            "another worker has ended; start all of them again, and they go on from "
+            "the last checkpoint"
+        ) from error
 
 
 @functools.cache

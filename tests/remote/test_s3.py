@@ -9,6 +9,7 @@ import urllib.request
 
 import numpy as np
 import pytest
+import small_runs
 
 import avexp_tf
 from avexp_tf import config
@@ -17,7 +18,6 @@ from avexp_tf import remote
 from avexp_tf.corpora import synthetic
 from avexp_tf.data import prepare
 from avexp_tf.training import experiment as experiments
-from tests import small_runs
 
 
 def has_native_operations():

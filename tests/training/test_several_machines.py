@@ -1,17 +1,21 @@
 """Two workers in real processes train as one does; a tf.data service reads as we do."""
 
+import dataclasses
+import json
 import pathlib
 import sys
 
 import numpy as np
 import pytest
+import small_runs
 import tensorflow as tf
 
 import avexp_tf
+from avexp_tf import cluster
 from avexp_tf import config
 from avexp_tf import errors
 from avexp_tf.data import pipeline
-from avexp_tf.training import strategy as strategies
+from avexp_tf.training import experiment
 
 _BENCHMARKS = pathlib.Path(__file__).parents[2] / "benchmarks"
 
@@ -49,10 +53,13 @@ def records(tmp_path_factory):
 def test_a_killed_worker_goes_on_and_both_end_with_the_weights_of_one(
     several_machines, records, tmp_path
 ):
-    several_machines.train(str(records), str(tmp_path / "one"), 5, 3)
+    several_machines.finish(
+        several_machines.trainers(1, records, tmp_path / "one", "--epochs=1")
+    )
     # Raises unless the other worker notices, and the weights are the same.
-    seen = several_machines.killed_worker(tmp_path, records, 5)
-    assert "from checkpoint" in seen
+    seen = several_machines.killed_worker(tmp_path, records, 1)
+    assert "exit code 2, `error: another worker has ended" in seen
+    assert "went on after step 3" in seen
 
 
 def test_a_data_service_gives_every_clip_once(several_machines, records):
@@ -77,13 +84,70 @@ def test_a_data_service_can_not_skip_damaged_records(records):
 
 
 @pytest.mark.parametrize(
-    ("text", "n_workers"),
+    ("setting", "value", "match"),
     [
-        ("", 1),
-        ('{"cluster": {"worker": ["a:1"]}}', 1),
-        ('{"cluster": {"chief": ["a:1"], "worker": ["b:1", "c:1"]}}', 3),
+        ("deterministic", True, "--deterministic: a data service"),
+        ("deterministic", False, "leave out one of TF_CONFIG and --data_service"),
     ],
 )
-def test_how_many_workers_there_are(monkeypatch, text, n_workers):
+def test_what_a_data_service_does_not_serve(
+    monkeypatch, records, tmp_path, setting, value, match
+):
+    if not value:
+        monkeypatch.setenv("TF_CONFIG", two_workers(0))
+    settings = small_runs.experiment(records)
+    train = dataclasses.replace(settings.train, **{setting: value})
+    settings = dataclasses.replace(settings, train=train)
+    with pytest.raises(errors.ConfigError, match=match):
+        experiment.train(settings, tmp_path / "run", data_service="grpc://localhost:1")
+    assert not (tmp_path / "run").exists()
+
+
+def two_workers(index, job="worker"):
+    """What TF_CONFIG is for one of two workers."""
+    cluster = {"worker": ["a:1", "b:1"]}
+    return json.dumps({"cluster": cluster, "task": {"type": job, "index": index}})
+
+
+@pytest.mark.parametrize(
+    ("text", "n_workers", "leads"),
+    [
+        ("", 1, True),
+        ('{"cluster": {"worker": ["a:1"]}}', 1, True),
+        (two_workers(0), 2, True),
+        (two_workers(1), 2, False),
+        (
+            '{"cluster": {"chief": ["a:1"], "worker": ["b:1", "c:1"]},'
+            ' "task": {"type": "worker", "index": 0}}',
+            3,
+            False,
+        ),
+        (
+            '{"cluster": {"chief": ["a:1"], "worker": ["b:1", "c:1"]},'
+            ' "task": {"type": "chief", "index": 0}}',
+            3,
+            True,
+        ),
+    ],
+)
+def test_which_of_how_many_workers_this_is(monkeypatch, text, n_workers, leads):
     monkeypatch.setenv("TF_CONFIG", text)
-    assert strategies.n_workers() == n_workers
+    assert (cluster.n_workers(), cluster.leads()) == (n_workers, leads)
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("{", "TF_CONFIG: is not JSON"),
+        ("[]", "must be a JSON object"),
+        ('{"cluster": {"worker": "a:1"}}', "must list workers"),
+        ('{"cluster": []}', "must list chiefs"),
+        ('{"cluster": {"worker": ["a:1", "b:1"]}}', '"task" must be one of'),
+        (two_workers(2), '"task" must be one of'),
+        (two_workers(0, "chief"), '"task" must be one of'),
+    ],
+)
+def test_a_cluster_that_can_not_be_read(monkeypatch, text, match):
+    monkeypatch.setenv("TF_CONFIG", text)
+    with pytest.raises(errors.ConfigError, match=match):
+        cluster.leads()

@@ -5,13 +5,13 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
+import small_runs
 import tensorflow as tf
 from tensorboard.plugins.hparams import plugin_data_pb2
 
 from avexp_tf.training import dev_figures
 from avexp_tf.training import experiment as experiments
 from avexp_tf.training import run_dir as run_dirs
-from tests import small_runs
 
 
 @pytest.fixture(scope="module")
