@@ -6,7 +6,7 @@ Writes small records in many shards, damages most of them, each in its own way, 
 asks three questions. Does `avexp-verify` name every damaged shard, and no other? Does a
 reader with `on_corrupt=skip` return every record whose bytes are as they were, name
 every other one, and never return a value that was not written? Is every damaged record
-an error without it? Exit code 1: one of the answers is no. `--record` adds the table to
+an error without it? Exit code 1: one of the answers is no. `--append` adds the table to
 benchmarks/RESULTS.md.
 """
 
@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import datetime
 import pathlib
 import random
 import shutil
@@ -24,6 +23,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import results
 from absl import flags
 
 from avexp_tf import cli
@@ -36,7 +36,6 @@ from avexp_tf.data import manifest as manifest_lib
 from avexp_tf.data import prepare
 from avexp_tf.data import verify
 
-_RESULTS = pathlib.Path(__file__).with_name("RESULTS.md")
 _SPLIT = "train"
 _SEGMENT_TICKS = 20
 _RECORDS_PER_SHARD = 5
@@ -360,9 +359,7 @@ def define_flags() -> None:
     module = avexp_flags.MODULE
     flags.DEFINE_integer("files", 1000, "Damaged files.", module_name=module)
     flags.DEFINE_integer("damage_seed", 0, "Of the damage.", module_name=module)
-    flags.DEFINE_boolean(
-        "record", False, "Add the table to benchmarks/RESULTS.md.", module_name=module
-    )
+    results.define_flag()
 
 
 def main(argv: Sequence[str]) -> int:
@@ -377,35 +374,31 @@ def main(argv: Sequence[str]) -> int:
         tallies, innocent = measure(folder / "records", manifest, values.files, rng)
     finally:
         shutil.rmtree(folder)
-    text = report(tallies, innocent, values.files)
-    print(text)
-    if values.record:
-        with open(_RESULTS, "a", encoding="utf-8") as file:
-            file.write(f"\n{text}")
+    results.finish(
+        "Damaged records",
+        f"verify blamed {len(innocent)} shards that nobody had touched.",
+        table(tallies),
+    )
     is_good = all(tally.is_good for tally in tallies.values()) and not innocent
     return 0 if is_good else 1
 
 
-def report(tallies: dict[str, Tally], innocent: Sequence[str], n_files: int) -> str:
-    """Returns the result as a section of RESULTS.md."""
+def table(tallies: dict[str, Tally]) -> list[str]:
+    """Returns the result as lines of Markdown."""
     names = [field.name for field in dataclasses.fields(Tally)]
     total = Tally(
         *(sum(getattr(one, name) for one in tallies.values()) for name in names)
     )
     rows = [*sorted(tallies.items()), ("all", total)]
     lines = [
-        f"| {kind.replace('_', ' ')} | {one.files} | {one.found} | {one.whole} | "
-        f"{one.returned} | {one.damaged} | {one.named} | {one.refused} | {one.wrong} |"
-        for kind, one in rows
-    ]
-    return (
-        f"## Damaged records, {datetime.date.today()}\n\n"
-        f"`python benchmarks/damage.py --files={n_files}`; verify blamed "
-        f"{len(innocent)} shards that nobody had touched.\n\n"
         "| damage | files | found by verify | whole records | read with skip | damaged "
-        "records | named with skip | errors without | wrong values |\n"
-        "|---|---|---|---|---|---|---|---|---|\n" + "\n".join(lines) + "\n"
-    )
+        "records | named with skip | errors without | wrong values |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for kind, one in rows:
+        cells = [kind.replace("_", " "), *map(str, dataclasses.astuple(one))]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
 
 
 if __name__ == "__main__":

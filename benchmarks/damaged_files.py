@@ -1,7 +1,7 @@
 """Damages media files in many ways: each must end in a result or in one line.
 
     python benchmarks/damaged_files.py --media=my/videos --files=500
-    python benchmarks/damaged_files.py --media=my/videos --model=runs/my/export --record
+    python benchmarks/damaged_files.py --media=my/videos --model=runs/my/export --append
 
 Without --model, every file is probed, and its pictures and its sound are decoded; with
 one it goes all the way, to the table, the plot and the annotated copy. The work is done
@@ -12,7 +12,6 @@ is ended. A file that broke a rule is kept in --keep. Exit code 1 if there was o
 from __future__ import annotations
 
 import collections
-import datetime
 import json
 import pathlib
 import queue
@@ -28,6 +27,7 @@ from typing import Any
 
 import av
 import numpy as np
+import results
 import tqdm
 from absl import flags
 
@@ -40,7 +40,6 @@ from avexp_tf.media import frame_reader
 from avexp_tf.media import probe
 from avexp_tf.media import writer
 
-_RESULTS = pathlib.Path(__file__).with_name("RESULTS.md")
 _EXCERPT_FRAMES = 60  # of the originals: damage is everywhere alike
 _SUFFIXES = (".mp4", ".mkv", ".avi", ".ts", ".wav", ".mp3", ".webm", ".txt", "")
 
@@ -121,9 +120,7 @@ def define_flags() -> None:
     flags.DEFINE_float(
         "timeout_secs", 300.0, "After this a file counts as hung.", module_name=module
     )
-    flags.DEFINE_boolean(
-        "record", False, "Add the table to benchmarks/RESULTS.md.", module_name=module
-    )
+    results.define_flag()
 
 
 def main(argv: list[str]) -> int:
@@ -158,12 +155,15 @@ def main(argv: list[str]) -> int:
                     path.rename(pathlib.Path(values.keep) / path.name)
             path.unlink(missing_ok=True)
         worker.close()
-    table = _table(found, most)
-    print(table)
+    way = "to table, plot and copy" if values.model else "decoded"
+    results.finish(
+        "Damaged files",
+        f"{way}; at most {most['secs'][0]:.1f} s (seed {most['secs'][1]}), and "
+        f"{most['grown_mb'][0]:.0f} MB more than before (seed {most['grown_mb'][1]}), "
+        "for any file.",
+        _table(found),
+    )
     print(f"broke a rule: {len(broken)}")
-    if values.record:
-        with open(_RESULTS, "a", encoding="utf-8") as file:
-            file.write(table)
     return 1 if broken else 0
 
 
@@ -389,22 +389,11 @@ def _peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
 
 
-def _table(
-    found: dict[str, collections.Counter], most: dict[str, tuple[float, int]]
-) -> str:
-    values = flags.FLAGS
+def _table(found: dict[str, collections.Counter]) -> list[str]:
     whats = ["result", "one line", "lines", "traceback", "hang", "crash"]
     total: collections.Counter = sum(found.values(), collections.Counter())
     whats = [what for what in whats if total[what] or what in ("hang", "crash")]
-    way = "to table, plot and copy" if values.model else "decoded"
     lines = [
-        f"## Damaged files, {datetime.date.today()}",
-        "",
-        f"`python benchmarks/damaged_files.py --files={values.files} "
-        f"--seed={values.seed}`; {way}; at most {most['secs'][0]:.1f} s (seed "
-        f"{most['secs'][1]}), and {most['grown_mb'][0]:.0f} MB more than before (seed "
-        f"{most['grown_mb'][1]}), for any file.",
-        "",
         f"| damage | files | {' | '.join(whats)} |",
         f"|---|{'---|' * (len(whats) + 1)}",
     ]
@@ -412,7 +401,7 @@ def _table(
     for kind, counts in rows:
         cells = [str(counts[what]) for what in whats]
         lines.append(f"| {kind} | {sum(counts.values())} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n\n"
+    return lines
 
 
 def run() -> None:

@@ -1,19 +1,18 @@
 """How fast pictures and sound become features, and how near that is to the machine.
 
     python benchmarks/features.py
-    python benchmarks/features.py --media=talk.mp4 --rounds=5 --record
+    python benchmarks/features.py --media=talk.mp4 --rounds=5 --append
 
 Each line gives frames (or seconds of sound) per second, and how many times faster than
 real time that is at 30 frames per second. VGG-Face is compared with the fastest matrix
 product that TensorFlow reaches here in the same run; its weights are random, which
 costs the same. All stages take turns, and the median of the rounds counts. A network
-that `avexp-weights` has not fetched is left out. `--record` adds the table to
+that `avexp-weights` has not fetched is left out. `--append` adds the table to
 benchmarks/RESULTS.md.
 """
 
 from __future__ import annotations
 
-import datetime
 import os
 import pathlib
 import platform
@@ -27,6 +26,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import results
 from absl import flags
 
 from avexp_tf import cli
@@ -47,7 +47,6 @@ from avexp_tf.media import audio_reader
 from avexp_tf.media import frame_reader
 from avexp_tf.media import writer
 
-_RESULTS = pathlib.Path(__file__).with_name("RESULTS.md")
 _FRAMES_PER_SEC = 30
 _MATRIX = 4096
 _PRODUCTS = 3
@@ -73,9 +72,7 @@ def define_flags() -> None:
     flags.DEFINE_integer(
         "batch", 16, "Pictures that VGG-Face takes at once.", module_name=module
     )
-    flags.DEFINE_boolean(
-        "record", False, "Add the table to benchmarks/RESULTS.md.", module_name=module
-    )
+    results.define_flag()
 
 
 def vggface_operations() -> float:
@@ -306,21 +303,14 @@ def main(argv: Sequence[str]) -> int:
         found = stages(media, values.batch)
         lines = table(measure(found, values.rounds))
     name = pathlib.Path(values.media).name if values.media else "generated, 1280x720"
-    head = [
-        f"## Features, {datetime.date.today()}",
-        "",
-        f"`python benchmarks/features.py --rounds={values.rounds} "
-        f"--batch={values.batch}`; video: {name}; {os.cpu_count()} cores, "
-        f"{platform.machine()}, OpenCV {cv2.__version__}. Real time is 30 frames per "
-        "second; the peak is the best matrix product of the same run, and a share a "
-        "little above 1 is the machine's noise.",
-        "",
-    ]
-    print("\n".join(lines))
-    if values.record:
-        with open(_RESULTS, "a", encoding="utf-8") as file:
-            file.write("\n".join([*head, *lines, "", ""]))
-        print(f"recorded in {_RESULTS}")
+    results.finish(
+        "Features",
+        f"video: {name}; {os.cpu_count()} cores, {platform.machine()}, OpenCV "
+        f"{cv2.__version__}. Real time is 30 frames per second; the peak is the best "
+        "matrix product of the same run, and a share a little above 1 is the machine's "
+        "noise.",
+        lines,
+    )
     return 0
 
 

@@ -5,14 +5,13 @@
 
 Hypothesis draws the files: valid ones with pieces changed, and arbitrary ones. A reader
 may give a result or one of our own errors; anything else is a failure, and the line
-says with which target and seed to see it again. `--record` adds the table to
+says with which target and seed to see it again. `--append` adds the table to
 benchmarks/RESULTS.md.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import io
 import json
 import pathlib
@@ -26,6 +25,7 @@ from typing import Any
 
 import hypothesis
 import numpy as np
+import results
 from absl import flags
 from hypothesis import strategies as st
 
@@ -47,7 +47,6 @@ from avexp_tf.data import schema
 from avexp_tf.data import segment
 from avexp_tf.training import progress
 
-_RESULTS = pathlib.Path(__file__).with_name("RESULTS.md")
 _LAYOUT = schema.Layout(
     video_dim=2, audio_dim=1, context_ticks=3, context_before=2, has_background=False
 )
@@ -428,9 +427,7 @@ def define_flags() -> None:
         "So many seeds, whatever the time; 0 looks at the time.",
         module_name=module,
     )
-    flags.DEFINE_boolean(
-        "record", False, "Add the table to benchmarks/RESULTS.md.", module_name=module
-    )
+    results.define_flag()
 
 
 def main(argv: Sequence[str]) -> int:
@@ -462,20 +459,13 @@ def main(argv: Sequence[str]) -> int:
             if not values.seeds and time.monotonic() > until:
                 break
     minutes = (time.monotonic() - began) / 60
-    rows = "\n".join(
-        f"| {name} | {counts[name]} | {failures[name]} |" for name in chosen
+    rows = [f"| {name} | {counts[name]} | {failures[name]} |" for name in chosen]
+    results.finish(
+        "Fuzzing",
+        f"{minutes:.1f} minutes, seeds {values.first_seed} to {seed - 1}. A failure is "
+        "any exception but our own.",
+        ["| reader | files | failures |", "|---|---|---|", *rows],
     )
-    text = (
-        f"## Fuzzing, {datetime.date.today()}\n\n"
-        f"`python benchmarks/fuzz.py --minutes={values.minutes:g}`; {minutes:.1f} "
-        f"minutes, seeds {values.first_seed} to {seed - 1}. A failure is any exception "
-        "but our own.\n\n"
-        f"| reader | files | failures |\n|---|---|---|\n{rows}\n"
-    )
-    print(text)
-    if values.record:
-        with open(_RESULTS, "a", encoding="utf-8") as file:
-            file.write(f"\n{text}")
     return 1 if any(failures.values()) else 0
 
 

@@ -1,20 +1,19 @@
 """Kills trainings and preparations at random moments and compares how they end.
 
     python benchmarks/kills.py --what=prepare --times=20
-    python benchmarks/kills.py --what=train --times=20 --record
+    python benchmarks/kills.py --what=train --times=20 --append
 
 Each time, the command is started in an empty folder, killed by SIGKILL, and started
 again until it is done; then every byte that it wrote is compared with what a run wrote
 that nobody killed: weights, state of the optimizer, history, curves and result of a
 training (with --deterministic), shards and manifest of a preparation. Every fourth
-training is killed in the middle of writing a checkpoint. `--record` adds the table to
+training is killed in the middle of writing a checkpoint. `--append` adds the table to
 benchmarks/RESULTS.md. Exit code 1: an end was another.
 """
 
 from __future__ import annotations
 
 import csv
-import datetime
 import json
 import os
 import pathlib
@@ -30,6 +29,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import results
 import tqdm
 from absl import flags
 
@@ -39,7 +39,6 @@ from avexp_tf import files
 from avexp_tf import flags as avexp_flags
 
 _ROOT = pathlib.Path(__file__).parents[1]
-_RESULTS = pathlib.Path(__file__).with_name("RESULTS.md")
 _CORPUS = (
     "--corpus=synthetic",
     "--video_dim=16",
@@ -77,9 +76,7 @@ def define_flags() -> None:
     )
     flags.DEFINE_integer("times", 20, "How often.", module_name=module)
     flags.DEFINE_integer("kill_seed", 0, "Of the moments.", module_name=module)
-    flags.DEFINE_boolean(
-        "record", False, "Add the table to benchmarks/RESULTS.md.", module_name=module
-    )
+    results.define_flag()
 
 
 def start(module: str, arguments: Sequence[str]) -> subprocess.Popen:
@@ -215,12 +212,15 @@ def main(argv: Sequence[str]) -> int:
             lines = kill_preparations(root, values.times, rng)
         else:
             lines = kill_trainings(root, values.times, rng)
-    text = report(values.what, lines)
-    print(text)
-    if values.record:
-        with open(_RESULTS, "a", encoding="utf-8") as file:
-            file.write(f"\n{text}")
-    return 0 if all(line[1] == "the same" for line in lines) else 1
+    same = sum(end == "the same" for _, end in lines)
+    rows = [f"| {left} | {end} |" for left, end in lines]
+    results.finish(
+        f"Killed {values.what}",
+        f"{same} of {len(lines)} ended with the same bytes as the run that nobody "
+        "killed.",
+        ["| killed | end |", "|---|---|", *rows],
+    )
+    return 0 if same == len(lines) else 1
 
 
 def kill_preparations(
@@ -284,19 +284,6 @@ def _repeat(
 def _differences(expected: dict[str, Any], found: dict[str, Any]) -> list[str]:
     names = {*expected, *found}
     return sorted(name for name in names if expected.get(name) != found.get(name))
-
-
-def report(what: str, lines: Sequence[tuple[str, str]]) -> str:
-    """Returns the result as a section of RESULTS.md."""
-    same = sum(end == "the same" for _, end in lines)
-    command = f"python benchmarks/kills.py --what={what} --times={len(lines)}"
-    rows = "\n".join(f"| {left} | {end} |" for left, end in lines)
-    return (
-        f"## Killed {what}, {datetime.date.today()}\n\n"
-        f"`{command}`; {same} of {len(lines)} ended with the same bytes as the run "
-        f"that nobody killed.\n\n"
-        f"| killed | end |\n|---|---|\n{rows}\n"
-    )
 
 
 if __name__ == "__main__":

@@ -1,19 +1,18 @@
 """Takes the commands to their limits: each works, or ends in one line.
 
     python benchmarks/limits.py
-    python benchmarks/limits.py --only=disk_full_train,memory --record
+    python benchmarks/limits.py --only=disk_full_train,memory --append
 
 Needs Linux and `unshare`, to mount small file systems that nobody else sees. Every case
 checks exit codes, the one line, and what is left behind; where a run was stopped, it is
 run to its end and compared, byte by byte, with one that was not. Exit code 1: a case
-was not as it must be. `--record` adds the table to benchmarks/RESULTS.md.
+was not as it must be. `--append` adds the table to benchmarks/RESULTS.md.
 """
 
 from __future__ import annotations
 
 import ctypes
 import dataclasses
-import datetime
 import os
 import pathlib
 import re
@@ -26,6 +25,7 @@ import time
 from collections.abc import Callable
 from collections.abc import Sequence
 
+import results
 from absl import flags
 
 from avexp_tf import cli
@@ -34,7 +34,6 @@ from avexp_tf import files
 from avexp_tf import flags as avexp_flags
 
 _ROOT = pathlib.Path(__file__).parents[1]
-_RESULTS = pathlib.Path(__file__).with_name("RESULTS.md")
 _INSIDE = "AVEXP_LIMITS_INSIDE"
 # Of <linux/prctl.h> and <linux/capability.h>.
 _PR_CAPBSET_DROP, _CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH = 24, 1, 2
@@ -473,9 +472,7 @@ def define_flags() -> None:
     flags.DEFINE_list(
         "only", list(CASES), "The cases, separated by commas.", module_name=module
     )
-    flags.DEFINE_boolean(
-        "record", False, "Add the table to benchmarks/RESULTS.md.", module_name=module
-    )
+    results.define_flag()
 
 
 def main(argv: Sequence[str]) -> int:
@@ -504,18 +501,11 @@ def main(argv: Sequence[str]) -> int:
                     subprocess.run(["umount", place], check=True)
         print(f"{name}: {seen} ({time.monotonic() - began:.0f} s)", flush=True)
         rows.append(f"| {(case.__doc__ or '').splitlines()[0]} | {seen} |")
-    command = "python benchmarks/limits.py"
-    if flags.FLAGS["only"].present:
-        command += f" --only={','.join(flags.FLAGS.only)}"
-    text = (
-        f"## Limits, {datetime.date.today()}\n\n`{command}`; times and peak memory are "
-        "of one run each.\n\n| limit | what happens |\n|---|---|\n"
-        + "\n".join(rows)
-        + "\n"
+    results.finish(
+        "Limits",
+        "times and peak memory are of one run each.",
+        ["| limit | what happens |", "|---|---|", *rows],
     )
-    if flags.FLAGS.record:
-        with open(_RESULTS, "a", encoding="utf-8") as file:
-            file.write(f"\n{text}")
     return 0 if is_good else 1
 
 

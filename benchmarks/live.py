@@ -1,6 +1,6 @@
 """How far a live call keeps ahead of real time, and whether it stays the same size.
 
-    python benchmarks/live.py --what=model,chain,soak --record
+    python benchmarks/live.py --what=model,chain,soak --append
 
 model: a model of the paper's size (random weights, LiteRT) predicts one tick after the
 other, each from the 100 ticks that end with it. chain: a drawn recording is pushed
@@ -9,13 +9,12 @@ fetched; VGG-Face with random weights, which costs the same) and that model; the
 each tick is timed. soak: an hour of pictures and sound, as fast as it goes, with small
 stand-ins for the networks; printed is by how much the memory of this process and of
 openSMILE's grew after the first five minutes, and how far apart a flash and a beep that
-come together each minute are found. `--record` adds the tables to
+come together each minute are found. `--append` adds the tables to
 benchmarks/RESULTS.md.
 """
 
 from __future__ import annotations
 
-import datetime
 import os
 import pathlib
 import statistics
@@ -27,6 +26,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import results
 from absl import flags
 
 from avexp_tf import cli
@@ -52,7 +52,6 @@ from avexp_tf.live import sources
 from avexp_tf.media import audio_reader
 from avexp_tf.serving import predictor as predictors
 
-_RESULTS = pathlib.Path(__file__).with_name("RESULTS.md")
 _TICK_SECS = 1 / timeline.TICK_RATE_HZ
 _WARM_UP = 110  # ticks until clips have their full length, and a few
 _DATA = config.DataConfig()
@@ -71,7 +70,7 @@ def define_flags() -> None:
     avexp_flags.define_one("litert_threads", 2, "model, chain: its threads.")
     avexp_flags.define_one("secs", 8.0, "chain: length of the recording.")
     avexp_flags.define_one("minutes", 60, "soak: length of the call.")
-    avexp_flags.define_one("record", False, "Add the tables to RESULTS.md.")
+    results.define_flag()
 
 
 def manifest_of(video: recording.FeatureSet) -> manifests.Manifest:
@@ -406,23 +405,16 @@ def main(argv: Sequence[str]) -> int:
         if name not in parts:
             raise errors.ConfigError(f"--what={name}: must be among {', '.join(parts)}")
         found = parts[name]()
-        print("\n".join(found), flush=True)
         lines += [*found, ""]
-    if values.record:
-        busy = os.getloadavg()[1]
-        share = ""
-        if os.sched_getscheduler(0) == os.SCHED_RR:
-            share = " that yielded to this process (`chrt -r 5` before the command)"
-        head = [
-            f"## Live, {datetime.date.today()}",
-            "",
-            f"`python benchmarks/live.py --what={','.join(values.what)} --record`; "
-            f"{os.cpu_count()} cores, {values.litert_threads} threads for LiteRT; load "
-            f"average of the last five minutes: {busy:.1f}{share}.",
-            "",
-        ]
-        with open(_RESULTS, "a", encoding="utf-8") as file:
-            file.write("\n".join(["", *head, *lines]))
+    share = ""
+    if os.sched_getscheduler(0) == os.SCHED_RR:
+        share = " that yielded to this process (`chrt -r 5` before the command)"
+    results.finish(
+        "Live",
+        f"{os.cpu_count()} cores, {values.litert_threads} threads for LiteRT; load "
+        f"average of the last five minutes: {os.getloadavg()[1]:.1f}{share}.",
+        lines,
+    )
     return 0
 
 

@@ -8,17 +8,15 @@ paths, methods and headers, and bytes that are no HTTP. Half goes to gRPC: rando
 messages of the service, and valid ones with bytes changed. Every request must be
 answered within --most_secs, a bad one by a code that says so, never by a failure of
 the server; between them a good request must get its right answer. Exit code 1:
-something was otherwise. `--record` adds the table to benchmarks/RESULTS.md.
+something was otherwise. `--append` adds the table to benchmarks/RESULTS.md.
 """
 
 from __future__ import annotations
 
 import collections
 import dataclasses
-import datetime
 import http.client
 import json
-import pathlib
 import socket
 import urllib.parse
 from collections.abc import Callable
@@ -27,6 +25,7 @@ from typing import Any
 
 import hypothesis
 import numpy as np
+import results
 from absl import flags
 from hypothesis import strategies as st
 
@@ -37,7 +36,6 @@ from avexp_tf import runtime
 
 Arrays = dict[str, np.ndarray]
 
-_RESULTS = pathlib.Path(__file__).with_name("RESULTS.md")
 _PATH = "/v1/models/avexp:predict"
 _EVERY = 50  # requests between two good ones
 # What a server may say; everything else is a failure of its own.
@@ -63,9 +61,7 @@ def define_flags() -> None:
     flags.DEFINE_float(
         "most_secs", 20.0, "What takes longer hangs.", module_name=module
     )
-    flags.DEFINE_boolean(
-        "record", False, "Add the table to benchmarks/RESULTS.md.", module_name=module
-    )
+    results.define_flag()
 
 
 @dataclasses.dataclass
@@ -593,18 +589,13 @@ def main(argv: Sequence[str]) -> int:
         f"every {_EVERY} got its right answer; exit code {server.exit_code} after "
         "SIGTERM.",
     ]
-    print("\n".join(lines))
+    results.finish(
+        "Fuzzed requests",
+        f"{values.count} requests, seeds from {values.first_seed} on.",
+        lines,
+    )
     for text in tally.failures[:30]:
         print(text)
-    if values.record:
-        with _RESULTS.open("a") as file:
-            file.write(
-                f"\n## Fuzzed requests, {datetime.date.today().isoformat()}\n\n"
-                f"`python benchmarks/serving_fuzz.py --export={values.export} "
-                f"--count={values.count} --first_seed={values.first_seed}`\n\n"
-                + "\n".join(lines)
-                + "\n"
-            )
     return 1 if tally.failures else 0
 
 

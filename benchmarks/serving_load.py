@@ -8,14 +8,13 @@ Starts avexp-serve, lets clients ask one clip after the other, and compares ever
 with what the export gives in this process. Then as many threads call the export here,
 which is what serving costs is measured against. Exit code 1: an answer was wrong, a
 malformed request was not refused as such, memory grew, or the server did not end well.
-`--record` adds the table to benchmarks/RESULTS.md.
+`--append` adds the table to benchmarks/RESULTS.md.
 """
 
 from __future__ import annotations
 
 import collections
 import dataclasses
-import datetime
 import os
 import pathlib
 import platform
@@ -28,6 +27,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 
 import numpy as np
+import results
 from absl import flags
 
 from avexp_tf import cli
@@ -39,7 +39,6 @@ from avexp_tf import runtime
 
 Arrays = dict[str, np.ndarray]
 
-_RESULTS = pathlib.Path(__file__).with_name("RESULTS.md")
 _ALLOWED = 1e-5
 # What counts as flat: the last quarter of a run against its second one.
 _GROWTH_SHARE, _GROWTH_BYTES = 0.02, 8 << 20
@@ -61,9 +60,7 @@ def define_flags() -> None:
         "api", "both", ["grpc", "rest", "both"], "What they use.", module_name=module
     )
     flags.DEFINE_float("malformed", 0.05, "Share of requests.", module_name=module)
-    flags.DEFINE_boolean(
-        "record", False, "Add the table to benchmarks/RESULTS.md.", module_name=module
-    )
+    results.define_flag()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -297,6 +294,7 @@ def measure(export: pathlib.Path) -> int:
     if not source.is_export or source.experiment.model.variant != "audio_visual":
         raise errors.ConfigError(f"--export={export}: must be audio-visual")
     layout = source.manifest.layout
+    busy = os.getloadavg()[0]
     predict = clip_models.SavedModel(source.path).predict
     dims = {"video": layout.video_dim, "audio": layout.audio_dim}
     n_ticks = source.experiment.data.clip_ticks
@@ -343,19 +341,15 @@ def measure(export: pathlib.Path) -> int:
         f"{max(sizes) / 1e6:.0f} MB, {growth:+.1%} from the second quarter to the "
         f"last; exit code {server.exit_code} after SIGTERM.",
     ]
-    print("\n".join(lines))
+    results.finish(
+        "Serving under load",
+        f"one clip of {n_ticks} ticks a request, video {layout.video_dim} and audio "
+        f"{layout.audio_dim} wide, model {model.d_model} wide; clients and server "
+        f"share {os.cpu_count()} cores ({platform.machine()}), load before {busy:.1f}.",
+        lines,
+    )
     for text in tally.wrong[:20]:
         print(text)
-    if values.record:
-        _record(
-            [
-                f"One clip of {n_ticks} ticks a request, video {layout.video_dim} and "
-                f"audio {layout.audio_dim} wide, model {model.d_model} wide; clients "
-                f"and server share {os.cpu_count()} cores ({platform.machine()}).",
-                "",
-                *lines,
-            ]
-        )
     return 0 if not tally.wrong and is_flat and server.exit_code == 0 else 1
 
 
@@ -363,23 +357,6 @@ def _row(name: str, secs: Sequence[float], whole_secs: float) -> str:
     p50, p95, p99 = np.percentile(np.asarray(secs) * 1e3, [50, 95, 99])
     rate = len(secs) / whole_secs
     return f"| {name} | {rate:.1f} | {p50:.1f} | {p95:.1f} | {p99:.1f} |"
-
-
-def _record(lines: Sequence[str]) -> None:
-    values = flags.FLAGS
-    words = [
-        f"--{name}={values[name].value}"
-        for name in ("export", "secs", "clients", "api", "malformed")
-        if values[name].present
-    ]
-    today = datetime.date.today().isoformat()
-    with _RESULTS.open("a") as file:
-        file.write(
-            f"\n## Serving under load, {today}\n\n"
-            f"`python benchmarks/serving_load.py {' '.join(words)}`. "
-            + "\n".join(lines)
-            + "\n"
-        )
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ their quartiles as the spread.
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import json
 import multiprocessing
 import os
@@ -22,12 +21,11 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
+import results
 from absl import flags
 
 from avexp_tf import errors
 from avexp_tf import flags as avexp_flags
-
-_RESULTS = pathlib.Path(__file__).with_name("RESULTS.md")
 
 # Does some work and returns how much it was: clips, operations, bytes.
 Work = Callable[[], float]
@@ -237,15 +235,7 @@ def define_flags(rounds: int) -> None:
         "where others use the machine too.",
         module_name=module,
     )
-    flags.DEFINE_boolean(
-        "append", False, "Add the results to benchmarks/RESULTS.md.", module_name=module
-    )
-
-
-def command() -> str:
-    """Returns the command line that the user gave, but for --append."""
-    words = [word for word in sys.argv[1:] if word.lstrip("-") != "append"]
-    return " ".join(["python", f"benchmarks/{pathlib.Path(sys.argv[0]).name}", *words])
+    results.define_flag()
 
 
 def device() -> str:
@@ -270,15 +260,8 @@ def finish(
       lines: Markdown.
       values: The numbers, for programs.
     """
-    text = "\n".join(lines)
-    print(text)
-    if flags.FLAGS.append:
-        head = f"`{command()}`; {device()}. {notes}".strip()
-        entry = f"\n## {title}, {datetime.date.today()}\n\n{head}\n\n{text}\n"
-        with open(_RESULTS, "a", encoding="utf-8") as file:
-            file.write(entry)
-        print(f"recorded in {_RESULTS}")
-    print(json.dumps({"benchmark": title, "command": command(), **values}))
+    results.finish(title, f"{device()}. {notes}".strip(), lines)
+    print(json.dumps({"benchmark": title, "command": results.command(), **values}))
 
 
 def rounded(values: Mapping[str, float], digits: int = 3) -> dict[str, float]:

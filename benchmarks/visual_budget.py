@@ -1,19 +1,18 @@
 """How few pictures a model needs: CCC against the work of looking at them.
 
-    python benchmarks/visual_budget.py --runs=runs/demo --record
+    python benchmarks/visual_budget.py --runs=runs/demo --append
 
 Of each model under --runs (a demo makes them) the validation split is predicted as a
 live call with `--visual_budget=k` would be: the face is looked for and described in
 every k-th picture, and what was seen there stands in between. The work is that of
 VGG-Face, in operations per second of a call at 30 pictures per second; it falls as
 1 / k. Printed are the CCC at each k and the largest k up to which all CCCs lose less
-than 1% of what every picture gives. `--record` adds both to benchmarks/RESULTS.md, and
+than 1% of what every picture gives. `--append` adds both to benchmarks/RESULTS.md, and
 draws benchmarks/visual_budget.png.
 """
 
 from __future__ import annotations
 
-import datetime
 import os
 import pathlib
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from collections.abc import Sequence
 import features
 import matplotlib.figure
 import numpy as np
+import results
 from absl import flags
 
 from avexp_tf import cli
@@ -35,7 +35,6 @@ from avexp_tf.live import recognizer
 
 EVERY = (1, 2, 3, 5, 8, 10, 15, 20, 30, 45, 60, 90, 150)
 MODELS = ("baseline", "frame_repeat")
-_HERE = pathlib.Path(__file__).parent
 _PICTURES_PER_SEC = 30
 _MOST_LOSS = 0.01
 
@@ -45,7 +44,7 @@ def define_flags() -> None:
     runtime.define_flags()
     avexp_flags.define_one("runs", "runs/demo", "Folder with the models' runs.")
     avexp_flags.define_one("models", MODELS, "Names of runs in it.")
-    avexp_flags.define_one("record", False, "Add the table to RESULTS.md.")
+    results.define_flag()
 
 
 def recordings(
@@ -201,24 +200,18 @@ def main(argv: Sequence[str]) -> int:
         found[name] = measure(pathlib.Path(values.runs) / name)
         print(f"{name}: {largest(found[name])}", flush=True)
     lines = table(found)
-    print("\n".join(lines))
-    if values.record:
-        draw(found, _HERE / "visual_budget.png")
-        head = [
-            f"## Visual budget, {datetime.date.today()}",
-            "",
-            f"`python benchmarks/visual_budget.py --runs={values.runs} --record`, "
-            f"after `make demo`; {os.cpu_count()} cores. CCC of valence / arousal on "
-            "the validation split, where only every k-th picture is looked at and "
-            "repeated in between; the work is VGG-Face's on a 30 Hz call. No number "
-            "depends on the machine's speed. The demo's pictures are noisy, each by "
-            "itself, so that every look adds something; where neighbouring pictures "
-            "look alike, k can be larger.",
-            "",
-        ]
-        tail = ["", "![CCC against work](visual_budget.png)", "", ""]
-        with open(_HERE / "RESULTS.md", "a", encoding="utf-8") as file:
-            file.write("\n".join(["", *head, *lines, *tail]))
+    if values.append:
+        draw(found, results.PATH.with_name("visual_budget.png"))
+        lines += ["", "![CCC against work](visual_budget.png)"]
+    results.finish(
+        "Visual budget",
+        f"after `make demo`; {os.cpu_count()} cores. CCC of valence / arousal on the "
+        "validation split, where only every k-th picture is looked at and repeated in "
+        "between; the work is VGG-Face's on a 30 Hz call. No number depends on the "
+        "machine's speed. The demo's pictures are noisy, each by itself, so that every "
+        "look adds something; where neighbouring pictures look alike, k can be larger.",
+        lines,
+    )
     return 0
 
 

@@ -1,9 +1,5 @@
 """Bootstrap, correction and area, against numbers known otherwise."""
 
-import importlib.util
-import pathlib
-import sys
-
 import numpy as np
 import pytest
 import scipy.stats
@@ -11,18 +7,9 @@ import scipy.stats
 from avexp_tf import errors
 from avexp_tf.evaluation import statistics
 from avexp_tf.objectives import moments
+from tests.end_to_end import scripts
 
-_SCRIPT = pathlib.Path(__file__).parents[2] / "benchmarks" / "bootstrap.py"
-
-
-@pytest.fixture(scope="module")
-def bootstrap():
-    """The script with the simulated studies."""
-    spec = importlib.util.spec_from_file_location("bootstrap", _SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where dataclasses look up their annotations
-    spec.loader.exec_module(module)
-    return module
+bootstrap = scripts.load("bootstrap")
 
 
 def some_moments(n_recordings=6, lengths=(9, 5, 7, 30, 2, 11)):
@@ -121,7 +108,7 @@ def test_area_by_hand():
     ) == pytest.approx(0.95)
 
 
-def test_intervals_hold_the_truth_and_the_test_its_level(bootstrap):
+def test_intervals_hold_the_truth_and_the_test_its_level():
     assert bootstrap.BETTER.ccc - bootstrap.WORSE.ccc > 0.2
     coverage, _ = bootstrap.rates(
         (bootstrap.BETTER, bootstrap.WORSE), 30, repeats=150, n_resamples=150

@@ -2,8 +2,6 @@
 
 import dataclasses
 import json
-import pathlib
-import sys
 
 import numpy as np
 import pytest
@@ -16,19 +14,9 @@ from avexp_tf import config
 from avexp_tf import errors
 from avexp_tf.data import pipeline
 from avexp_tf.training import experiment
+from tests.end_to_end import scripts
 
-_BENCHMARKS = pathlib.Path(__file__).parents[2] / "benchmarks"
-
-
-@pytest.fixture(scope="module")
-def several_machines():
-    sys.path.insert(0, str(_BENCHMARKS))
-    try:
-        import several_machines
-
-        yield several_machines
-    finally:
-        sys.path.remove(str(_BENCHMARKS))
+several_machines = scripts.load("several_machines")
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +39,7 @@ def records(tmp_path_factory):
 
 @pytest.mark.slow
 def test_a_killed_worker_goes_on_and_both_end_with_the_weights_of_one(
-    several_machines, records, tmp_path
+    records, tmp_path
 ):
     several_machines.finish(
         several_machines.trainers(1, records, tmp_path / "one", "--epochs=1")
@@ -62,7 +50,7 @@ def test_a_killed_worker_goes_on_and_both_end_with_the_weights_of_one(
     assert "went on after step 3" in seen
 
 
-def test_a_data_service_gives_every_clip_once(several_machines, records):
+def test_a_data_service_gives_every_clip_once(records):
     service = tf.data.experimental.service
     dispatcher = service.DispatchServer()
     address = dispatcher.target.partition("://")[2]
