@@ -77,7 +77,8 @@ def build(
         )
 
     # Fusion and head.
-    outputs = _fusion(modalities, model_config, policy)(fusion_inputs)
+    fusion = _fusion(modalities, model_config, policy)
+    outputs = fusion({name: fusion_inputs[name] for name in fusion.input})
     return keras.Model(inputs, outputs, name="crossmodal_transformer")
 
 
@@ -163,19 +164,22 @@ def _fusion(
     policy: keras.DTypePolicy,
 ) -> keras.Model:
     """The crossmodal layer, where there are two branches, and the head."""
-    inputs: dict[str, Any] = {"valid": _valid_input()}
-    for name in modalities:
-        inputs[f"{name}_encoding"] = keras.Input(
+    inputs: dict[str, Any] = {
+        f"{name}_encoding": keras.Input(
             (None, model_config.d_model),
             dtype=policy.compute_dtype,
             name=f"{name}_encoding",
         )
-        inputs[f"{name}_source"] = _source_input(f"{name}_source")
+        for name in modalities
+    }
+    # Keras refuses inputs that nothing follows from.
     if len(modalities) == 2:
-        masks = {
-            name: _mask(inputs[f"{name}_source"], inputs["valid"], model_config)
-            for name in modalities
-        }
+        inputs["valid"] = _valid_input()
+        masks = dict.fromkeys(modalities, inputs["valid"])
+        if model_config.ignore_missing:
+            for name in modalities:
+                source = inputs[f"{name}_source"] = _source_input(f"{name}_source")
+                masks[name] = _mask(source, inputs["valid"], model_config)
         fused = layers.Crossmodal(
             model_config.num_heads,
             model_config.dropout,

@@ -106,14 +106,12 @@ class SweepPredictor:
 
 
 def _function(layer: keras.layers.Layer) -> Any:
-    return tf.function(
-        lambda inputs: (
-            layer(inputs, training=False)
-            if isinstance(layer, keras.Model)
-            else layer(inputs)
-        ),
-        reduce_retracing=True,
-    )
+    def call(inputs: Any) -> Any:
+        if not isinstance(layer, keras.Model):
+            return layer(inputs)
+        return layer({name: inputs[name] for name in layer.input}, training=False)
+
+    return tf.function(call, reduce_retracing=True)
 
 
 def _unique_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

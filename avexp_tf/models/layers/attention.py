@@ -85,9 +85,9 @@ class Attention(keras.layers.Layer):
         training: bool | None = None,
     ) -> Any:
         """Attends; see the class."""
-        query = self._split(self.query_dense(queries))
-        key = self._split(self.key_dense(memory))
-        value = self._split(self.value_dense(memory))
+        query = self._heads(self.query_dense, queries)
+        key = self._heads(self.key_dense, memory)
+        value = self._heads(self.value_dense, memory)
         if self.scale:
             # On the query, [T, d] numbers, rather than on the logits, [T, S].
             query = query * ops.cast(self.head_width**-0.5, query.dtype)
@@ -113,10 +113,11 @@ class Attention(keras.layers.Layer):
         slopes = ops.power(2.0, -8.0 / self.num_heads * heads)
         return ops.cast(slopes[:, None, None] * distance[None], dtype)
 
-    def _split(self, inputs: Any) -> Any:
+    def _heads(self, dense: keras.layers.Dense, inputs: Any) -> Any:
+        # Of the inputs: tf2onnx loses the shape of what a dense layer gives.
         shape = ops.shape(inputs)
         heads = ops.reshape(
-            inputs, (shape[0], shape[1], self.num_heads, self.head_width)
+            dense(inputs), (shape[0], shape[1], self.num_heads, self.head_width)
         )
         return ops.transpose(heads, (0, 2, 1, 3))  # [B, H, T, d / H]
 
