@@ -15,6 +15,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from avexp_tf import cluster
 from avexp_tf import config
 from avexp_tf import errors
 from avexp_tf.data import clips
@@ -28,6 +29,7 @@ from avexp_tf.data import simulator as simulators
 _STARTS_SALT = 11
 _LOSSES_SALT = 12
 
+_GONE = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError)
 _PARALLEL_READS = 4
 _BATCHES_AHEAD = 2  # a fixed number: memory is known, and fits or not from the start
 
@@ -87,10 +89,11 @@ class Source:
                 batch = next(iterator)
             except StopIteration:
                 return
-            except (tf.errors.ResourceExhaustedError, tf.errors.UnavailableError):
-                # For want of memory or of another worker: no fault of the records.
-                raise
+            except tf.errors.ResourceExhaustedError:
+                raise  # for want of memory, which is no fault of the records
             except (tf.errors.OpError, UnicodeDecodeError) as error:
+                if cluster.n_workers() > 1 and isinstance(error, _GONE):
+                    raise  # for want of another worker
                 # The latter where TensorFlow's message quotes a record that is no text.
                 raise self._explained(error) from error
             yield batch

@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import socket
 import time
+import urllib.parse
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
@@ -37,6 +39,7 @@ from avexp_tf.training import scoring
 from avexp_tf.training import strategy as strategies
 
 _LOSSES = "losses"
+_ANSWER_SECS = 10.0
 
 
 def train(
@@ -135,6 +138,15 @@ def _check_data_service(experiment: config.ExperimentConfig, address: str) -> No
             "data service does not give to several; leave out one of TF_CONFIG and "
             "--data_service"
         )
+
+    # TensorFlow would go on asking, and can't be interrupted meanwhile.
+    place = urllib.parse.urlsplit(address)
+    try:
+        if place.scheme != "grpc" or not place.hostname or not place.port:
+            raise ValueError("must be grpc://host:port")
+        socket.create_connection((place.hostname, place.port), _ANSWER_SECS).close()
+    except (ValueError, OSError) as error:
+        raise errors.ConfigError(f"--data_service={address}: {error}") from None
 
 
 def _check_labels(source: pipeline.Source) -> None:

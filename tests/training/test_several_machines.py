@@ -72,22 +72,25 @@ def test_a_data_service_can_not_skip_damaged_records(records):
 
 
 @pytest.mark.parametrize(
-    ("setting", "value", "match"),
+    ("address", "is_deterministic", "n_workers", "match"),
     [
-        ("deterministic", True, "--deterministic: a data service"),
-        ("deterministic", False, "leave out one of TF_CONFIG and --data_service"),
+        ("grpc://localhost:1", True, 1, "--deterministic: a data service"),
+        ("grpc://localhost:1", False, 2, "leave out one of TF_CONFIG and"),
+        ("grpc://localhost:1", False, 1, "=grpc://localhost:1: .* refused"),
+        ("localhost:5050", False, 1, "=localhost:5050: must be grpc://host:port"),
+        ("grpc://localhost:x", False, 1, "=grpc://localhost:x: "),
     ],
 )
 def test_what_a_data_service_does_not_serve(
-    monkeypatch, records, tmp_path, setting, value, match
+    monkeypatch, records, tmp_path, address, is_deterministic, n_workers, match
 ):
-    if not value:
+    if n_workers == 2:
         monkeypatch.setenv("TF_CONFIG", two_workers(0))
     settings = small_runs.experiment(records)
-    train = dataclasses.replace(settings.train, **{setting: value})
+    train = dataclasses.replace(settings.train, deterministic=is_deterministic)
     settings = dataclasses.replace(settings, train=train)
     with pytest.raises(errors.ConfigError, match=match):
-        experiment.train(settings, tmp_path / "run", data_service="grpc://localhost:1")
+        experiment.train(settings, tmp_path / "run", data_service=address)
     assert not (tmp_path / "run").exists()
 
 
