@@ -147,6 +147,9 @@ def _encoder(
             dtype=policy,
             name=f"{name}_layer_{index + 1}",
         )(x, key_mask=mask)
+    if not model_config.num_layers:
+        # Without attention nothing else would follow from `valid`.
+        x = x * ops.cast(valid, x.dtype)[..., None]
     if model_config.norm == "pre":
         x = keras.layers.LayerNormalization(
             epsilon=1e-6, dtype=policy, name=f"{name}_norm"
