@@ -43,6 +43,21 @@ def leads() -> bool:
     )
 
 
+def another_ended(error: BaseException) -> bool:
+    """Returns whether this is how TensorFlow says that another worker has ended."""
+    if n_workers() == 1:
+        return False
+    import tensorflow as tf
+
+    return isinstance(
+        error,
+        tf.errors.UnavailableError
+        | tf.errors.AbortedError
+        | tf.errors.CancelledError
+        | tf.errors.DeadlineExceededError,
+    )
+
+
 def _cluster() -> dict[str, list[str]]:
     cluster = _read().get("cluster", {})
     found = {}

@@ -92,7 +92,7 @@ def main(argv: Sequence[str]) -> None:
     from avexp_tf.training import experiment as experiments
     from avexp_tf.training import strategy as strategies
 
-    strategies.choose(flags.FLAGS.virtual_cpus)  # several workers: before all else
+    strategies.choose(flags.FLAGS.virtual_cpus)  # before has_gpu starts TensorFlow
     termination.end_with_parent()
     if memory.ended_before():
         raise experiments.out_of_memory(

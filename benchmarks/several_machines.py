@@ -29,7 +29,6 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
 
-import h5py
 import numpy as np
 import turns
 from absl import flags
@@ -152,23 +151,13 @@ def finish(started: Sequence[Process]) -> None:
 
 def difference(one: pathlib.Path, other: pathlib.Path) -> float:
     """Returns the largest difference of any weight at the best epoch of two runs."""
-    first, second = (weights(folder / "best.weights.h5") for folder in (one, other))
-    if set(first) != set(second):
-        raise errors.RunError("the trainings have other weights")
-    return max(float(np.abs(first[k] - second[k]).max()) for k in first)
+    from avexp_tf.training import run_dir
 
-
-def weights(path: pathlib.Path) -> dict[str, np.ndarray]:
-    """Returns all arrays of a file of weights."""
-    found = {}
-
-    def keep(name: str, item: object) -> None:
-        if isinstance(item, h5py.Dataset):
-            found[name] = item[()]
-
-    with h5py.File(path) as file:
-        file.visititems(keep)
-    return found
+    first, second = (
+        run_dir.RunDir(folder).load_model().get_weights() for folder in (one, other)
+    )
+    pairs = zip(first, second, strict=True)
+    return max(float(np.abs(ours - theirs).max()) for ours, theirs in pairs)
 
 
 @contextlib.contextmanager

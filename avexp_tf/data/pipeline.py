@@ -29,7 +29,6 @@ from avexp_tf.data import simulator as simulators
 _STARTS_SALT = 11
 _LOSSES_SALT = 12
 
-_GONE = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError)
 _PARALLEL_READS = 4
 _BATCHES_AHEAD = 2  # a fixed number: memory is known, and fits or not from the start
 
@@ -92,8 +91,8 @@ class Source:
             except tf.errors.ResourceExhaustedError:
                 raise  # for want of memory, which is no fault of the records
             except (tf.errors.OpError, UnicodeDecodeError) as error:
-                if cluster.n_workers() > 1 and isinstance(error, _GONE):
-                    raise  # for want of another worker
+                if cluster.another_ended(error):
+                    raise  # likewise
                 # The latter where TensorFlow's message quotes a record that is no text.
                 raise self._explained(error) from error
             yield batch

@@ -138,7 +138,6 @@ def _check_data_service(experiment: config.ExperimentConfig, address: str) -> No
             "data service does not give to several; leave out one of TF_CONFIG and "
             "--data_service"
         )
-
     # TensorFlow would go on asking, and can't be interrupted meanwhile.
     place = urllib.parse.urlsplit(address)
     try:

@@ -78,13 +78,8 @@ def watching() -> Iterator[None]:
     """
     try:
         yield
-    except (
-        tf.errors.UnavailableError,
-        tf.errors.AbortedError,
-        tf.errors.CancelledError,
-        tf.errors.DeadlineExceededError,
-    ) as error:
-        if cluster.n_workers() == 1:
+    except tf.errors.OpError as error:
+        if not cluster.another_ended(error):
             raise
         raise errors.RunError(
             "another worker has ended; start all of them again, and they go on from "
