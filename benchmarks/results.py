@@ -33,13 +33,11 @@ def finish(title: str, notes: str, lines: Sequence[str]) -> None:
       notes: What a reader needs to know, after the command.
       lines: Markdown.
     """
-    text = "\n".join(lines).strip()
-    print(text)
+    table = "\n".join(lines).strip()
+    entry = f"## {title}, {datetime.date.today()}\n\n`{command()}`; {notes}\n\n{table}"
+    print(entry)
     if not flags.FLAGS.append:
         return
-    entry = (
-        f"\n## {title}, {datetime.date.today()}\n\n`{command()}`; {notes}\n\n{text}\n"
-    )
     with open(PATH, "a", encoding="utf-8") as file:
-        file.write(entry)
+        file.write(f"\n{entry}\n")
     print(f"recorded in {PATH}")
