@@ -117,7 +117,11 @@ def load_records(
     data = _section(config.DataConfig, settings, records=os.fspath(records))
     from avexp_tf.data import condition
 
-    losses = condition.parse_ablation(_texts(ablation))
+    losses = condition.parse_ablations(_texts(ablation))
+    if split != "train" and len(losses) > 1:
+        raise errors.ConfigError(
+            f"ablation {ablation!r}: losses separated by / are drawn per train batch"
+        )
     _start()
     from avexp_tf.data import clips
     from avexp_tf.data import pipeline
@@ -131,7 +135,7 @@ def load_records(
         first = {name: clip[name][:, 0] for name in sources}  # of one condition
         return clips.training_example(clip | first)
 
-    return pipeline.evaluation_batches(source, [(losses, seed)]).map(example)
+    return pipeline.evaluation_batches(source, [(losses[0], seed)]).map(example)
 
 
 def simulate(
@@ -439,7 +443,7 @@ def _experiment(
     )
     from avexp_tf.data import condition
 
-    condition.parse_ablation(experiment.train.ablation)
+    condition.parse_ablations(experiment.train.ablation)
     if not strategy:
         return experiment
     from avexp_tf.evaluation import protocol

@@ -147,9 +147,10 @@ class RecordsConfig(Checked):
     )
     validation_fraction: float = option(
         0.2,
-        "Share of the subjects in validation, where the corpus brings no lists.",
+        "Share of the subjects in validation, where the corpus brings no lists; 1 for "
+        "records that are only evaluated on.",
         minimum=0.0,
-        maximum=0.9,
+        maximum=1.0,
     )
     dev_fraction: float = option(
         0.15,
@@ -282,7 +283,8 @@ class TrainConfig(Checked):
     ablation: tuple[str, ...] = option(
         (),
         "Loss drawn on the training clips, e.g. video:frame_repeat:0.5; several, "
-        "separated by commas, are applied together.",
+        "separated by commas, are applied together. Of losses separated by | one is "
+        "drawn per clip, of those separated by / one per batch, which CCC then is of.",
     )
     curriculum_epochs: int = option(
         0,

@@ -66,7 +66,7 @@ def experiment_from_flags() -> config.ExperimentConfig:
         avexp_flags.parsed(config.ModelConfig),
         avexp_flags.parsed(config.TrainConfig),
     )
-    condition.parse_ablation(experiment.train.ablation)
+    condition.parse_ablations(experiment.train.ablation)
     name = flags.FLAGS.strategy
     if not name:
         return experiment

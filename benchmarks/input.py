@@ -46,7 +46,7 @@ def ours(records: str) -> turns.Work:
 
     source = made_records.source(records)
     batches = pipeline.training_batches(
-        source, condition.parse_ablation(_ABLATION), 0, 0
+        source, condition.parse_ablations(_ABLATION), 0, 0
     )
     return lambda: float(sum(inputs["video"].shape[0] for inputs, _ in batches))
 
@@ -58,10 +58,10 @@ def building(records: str) -> turns.Work:
     from avexp_tf.data import pipeline
 
     source = made_records.source(records)
-    ablation = condition.parse_ablation(_ABLATION)
+    ablations = condition.parse_ablations(_ABLATION)
 
     def work() -> float:
-        pipeline.training_batches(source, ablation, 0, 0)
+        pipeline.training_batches(source, ablations, 0, 0)
         return 1.0
 
     return work

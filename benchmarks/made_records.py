@@ -67,7 +67,7 @@ def write_others(records: pathlib.Path, plain: pathlib.Path, npy: pathlib.Path) 
     npy.mkdir()
     n_clips = 0
     for index, (inputs, labels) in enumerate(
-        pipeline.training_batches(opened, (), 0, 0)
+        pipeline.training_batches(opened, [()], 0, 0)
     ):
         video, audio = inputs["video"].numpy(), inputs["audio"].numpy()
         both = np.stack([labels[name].numpy() for name in config.TARGETS], -1)

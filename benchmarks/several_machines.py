@@ -254,7 +254,7 @@ def clips_of(records: pathlib.Path, service: str) -> np.ndarray:
 
     data = config.DataConfig(records=str(records), clip_ticks=50, batch_size=8)
     source = pipeline.Source.open(data, "train")
-    losses = condition.parse_ablation(("video:frame_repeat:0.5",))
+    losses = condition.parse_ablations(("video:frame_repeat:0.5",))
     rows = []
     for inputs, labels in pipeline.training_batches(
         source, losses, 0, 0, data_service=service

@@ -405,7 +405,7 @@ def test_nan_features_end_a_training_at_the_step_that_meets_them(
     rewritten(copy, change)
     settings = small_runs.experiment(copy)
     source = pipeline.Source.open(settings.data, "train")
-    batches = pipeline.training_batches(source, (), settings.train.seed, epoch=0)
+    batches = pipeline.training_batches(source, [()], settings.train.seed, epoch=0)
     has_nan = [np.isnan(inputs["video"]).any() for inputs, _ in batches]
     step = 1 + has_nan.index(True)
     message = fails(capsys, train, *words_of(copy, tmp_path / "run"))

@@ -3,6 +3,7 @@
     condition  := modality ":" pattern ":" p [":" mean_burst [":" concealment]]
     mixture    := condition ("|" condition)*      one of them is drawn per clip
     ablation   := mixture ("," mixture)*          all are applied, one after the other
+    ablations  := ablation ("/" ablation)*        one of them is drawn per train batch
 
 `modality` is video, audio, both (the same draw for both) or each (a draw of its own for
 each). `none` is the condition that loses nothing.
@@ -184,6 +185,28 @@ def parse_ablation(texts: tuple[str, ...]) -> Ablation:
         for text in texts
         if text.strip()
     )
+
+
+def parse_ablations(texts: tuple[str, ...]) -> tuple[Ablation, ...]:
+    """Parses what `--ablation` of a training holds.
+
+    Args:
+      texts: Parts of ablations that are separated by `/`, cut at every comma, as flags
+        are.
+
+    Returns:
+      At least one ablation; of several, one is drawn per batch.
+
+    Raises:
+      errors.ConfigError: if a condition can't be parsed, or an alternative is empty.
+    """
+    alternatives = ",".join(texts).split("/")
+    if len(alternatives) > 1 and not all(text.strip(" ,") for text in alternatives):
+        raise errors.ConfigError(
+            f"ablation {','.join(texts)!r}: nothing stands before or after a /; none "
+            "loses nothing"
+        )
+    return tuple(parse_ablation(tuple(text.split(","))) for text in alternatives)
 
 
 def scaled(ablation: Ablation, share: float) -> Ablation:

@@ -8,6 +8,8 @@ step exactly.
 from __future__ import annotations
 
 import dataclasses
+import functools
+from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
@@ -28,6 +30,7 @@ from avexp_tf.data import simulator as simulators
 # Salts that keep apart what one key draws for a recording.
 _STARTS_SALT = 11
 _LOSSES_SALT = 12
+_BATCH_SALT = 13
 
 _PARALLEL_READS = 4
 _BATCHES_AHEAD = 2  # a fixed number: memory is known, and fits or not from the start
@@ -123,7 +126,7 @@ class Source:
 
 def training_batches(
     source: Source,
-    ablation: conditions.Ablation,
+    ablations: Sequence[conditions.Ablation],
     seed: int,
     epoch: int,
     first_step: int = 0,
@@ -133,7 +136,8 @@ def training_batches(
 
     Args:
       source: The train split.
-      ablation: Losses to draw, see `condition.parse_ablation`.
+      ablations: Losses, see `condition.parse_ablations`; of several, one is drawn per
+        batch, and so a CCC over the batch is of that one alone.
       seed: Of the run.
       epoch: Counted from 0.
       first_step: Batches to skip, to resume in the middle of an epoch.
@@ -145,8 +149,9 @@ def training_batches(
       Batches of (inputs, labels), see `clips.training_example`.
 
     Raises:
-      errors.ConfigError: if a loss shows a background that the records lack, or damaged
-        records are to be skipped on the service's workers, which can't report them.
+      errors.ConfigError: if a loss shows a background that the records lack, or for a
+        data service: if damaged records are to be skipped, which its workers can't
+        report, or a loss is drawn per batch, which they don't see.
     """
     data = source.data
     if data_service and data.on_corrupt == "skip":
@@ -154,10 +159,15 @@ def training_batches(
             "--on_corrupt=skip: does not work through a data service, whose workers "
             "can't report what they skipped"
         )
+    if data_service and len(ablations) > 1:
+        raise errors.ConfigError(
+            "--ablation: losses separated by / are drawn per batch, and the workers of "
+            "a data service see no batches"
+        )
     parallel = tf.data.AUTOTUNE
-    _check_background(source, [ablation])
+    _check_background(source, ablations)
     cut_at = clips.cutter(source.manifest, data.clip_ticks)
-    simulate = simulators.simulator(ablation)
+    simulates = [simulators.simulator(ablation) for ablation in ablations]
 
     def cut(serialized: tf.Tensor) -> clips.Tensors:
         record = schema.parse(serialized, source.manifest.layout)
@@ -165,8 +175,14 @@ def training_batches(
         n_ticks = tf.cast(record[schema.N_TICKS], tf.int32)
         return cut_at(record, clips.training_starts(n_ticks, data.clip_ticks, key))
 
-    def lose(clip: clips.Tensors) -> tuple[clips.Tensors, clips.Tensors]:
-        clip = _with_sources(clip, simulate, seed, epoch)
+    def lose(
+        position: tf.Tensor, clip: clips.Tensors
+    ) -> tuple[clips.Tensors, clips.Tensors]:
+        draws = [
+            functools.partial(_with_sources, clip, simulate, seed, epoch)
+            for simulate in simulates
+        ]
+        clip = _one_of(draws, seed, epoch, position // data.batch_size)
         return clips.training_example(clips.with_float_video(clip))
 
     n_records = source.reader.n_records
@@ -178,7 +194,7 @@ def training_batches(
     # Clips of `mix_records` records wait to be mixed, so that no batch is of one.
     waiting = data.mix_records * max(_clips_of_segments(source))
     examples = examples.shuffle(waiting, order_seed, reshuffle_each_iteration=False)
-    examples = examples.map(lose, parallel, deterministic=True)
+    examples = examples.enumerate().map(lose, parallel, deterministic=True)
     if data_service:
         examples = examples.apply(
             tf.data.experimental.service.distribute(
@@ -287,6 +303,22 @@ def _with_sources(
         for name, drawn in zip(config.MODALITIES, sources, strict=True)
     }
     return clip | composed
+
+
+def _one_of(
+    draws: Sequence[Callable[[], clips.Tensors]],
+    seed: int,
+    epoch: int,
+    batch: tf.Tensor,
+) -> clips.Tensors:
+    """Returns what one of the draws gives, the same one for a whole batch."""
+    if len(draws) == 1:
+        return draws[0]()
+    key = tf.constant([seed, epoch], tf.int32)
+    for number in (_BATCH_SALT, batch):
+        key = tf.random.experimental.stateless_fold_in(key, number)
+    choice = tf.random.stateless_uniform([], key, 0, len(draws), tf.int32)
+    return tf.switch_case(choice, draws)
 
 
 def _segment_key(record: clips.Tensors, seed: int, epoch: int, salt: int) -> tf.Tensor:

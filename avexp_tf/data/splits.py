@@ -98,10 +98,10 @@ def _check(infos: Sequence[recording.RecordingInfo]) -> None:
 def _share(groups: set[str], fraction: float, split: str, n_left: int) -> set[str]:
     """Returns the groups whose digest falls into the first `fraction` of all.
 
-    It takes at least one, and leaves at least `n_left`.
+    It takes at least one, and leaves at least `n_left`, but for a fraction of 0 or 1.
     """
-    if not fraction:
-        return set()
+    if fraction in (0, 1):
+        return groups if fraction else set()
     if len(groups) < 2:
         raise errors.DataError(
             f"only the group {min(groups)!r} is there to be cut into train and "

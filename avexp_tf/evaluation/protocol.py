@@ -120,7 +120,7 @@ def parse_models(texts: Sequence[str]) -> dict[str, Recipe]:
                     "and underscores"
                 )
             ablation = tuple(losses.split("+"))
-            if not conditions.parse_ablation(ablation):
+            if not all(conditions.parse_ablations(ablation)):
                 raise errors.ConfigError(f"--models={text}: names no loss after =")
             found[name] = Recipe(name, ablation=ablation)
         elif name == "all":

@@ -192,9 +192,9 @@ def _examples(
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Requests to both signatures, of clips from all over the train split."""
     manifest = run_dir.manifest()
-    ablation = conditions.parse_ablation((_CALIBRATION,))
+    ablations = conditions.parse_ablations((_CALIBRATION,))
     seen = 0
-    for inputs, _ in pipeline.training_batches(source, ablation, _SEED, 0):
+    for inputs, _ in pipeline.training_batches(source, ablations, _SEED, 0):
         batch = {name: tensor.numpy() for name, tensor in inputs.items()}
         batch["audio_row_present"] = (batch["audio"] != 0).any(axis=-1)
         for name in config.MODALITIES:

@@ -37,7 +37,7 @@ class Learner:
       trainer: Takes steps.
       predictor: Predicts batches of dev.
       variables: Of model and optimizer.
-      dev_batches: All of dev, without loss and under the training's own loss.
+      dev_batches: All of dev, without loss and under the training's own losses.
       steps: Steps of an epoch.
     """
 
@@ -54,7 +54,7 @@ class Learner:
         self._curriculum_epochs = settings.curriculum_epochs
         self._source = train_source
         self._data_service = data_service
-        self._ablation = conditions.parse_ablation(settings.ablation)
+        self._ablations = conditions.parse_ablations(settings.ablation)
         self.steps = train_source.steps_per_epoch
         keras.utils.set_random_seed(settings.seed % 2**32)
         if settings.deterministic:
@@ -65,8 +65,7 @@ class Learner:
         self.trainer = trainers.Trainer(self.model, self.optimizer, strategy)
         self.variables = variables_lib.Variables(self.model, self.optimizer, strategy)
         sweep: list[tuple[conditions.Ablation, int]] = [((), 0)]
-        if self._ablation:
-            sweep.append((self._ablation, _DEV_SEED))
+        sweep += [(ablation, _DEV_SEED) for ablation in self._ablations if ablation]
         self._dev_source, self._sweep = dev_source, sweep
         self.dev_batches = pipeline.evaluation_batches(dev_source, sweep)
         self.predictor = sweep_predictor.SweepPredictor(self.model)
@@ -83,12 +82,13 @@ class Learner:
           epoch: Counted from 0.
           first_step: Steps of it to skip.
         """
-        ablation = self._ablation
+        ablations = self._ablations
         if epoch < self._curriculum_epochs:
-            ablation = conditions.scaled(ablation, epoch / self._curriculum_epochs)
+            share = epoch / self._curriculum_epochs
+            ablations = tuple(conditions.scaled(one, share) for one in ablations)
         return pipeline.training_batches(
             self._source,
-            ablation,
+            ablations,
             self._seed,
             epoch,
             first_step,
@@ -108,7 +108,7 @@ class Learner:
             for source in (self._source, self._dev_source)
         )
         return (
-            pipeline.training_batches(train, self._ablation, self._seed, 0).repeat(),
+            pipeline.training_batches(train, self._ablations, self._seed, 0).repeat(),
             pipeline.evaluation_batches(dev, self._sweep),
         )
 

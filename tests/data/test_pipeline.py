@@ -54,9 +54,9 @@ def numpy_of(batches):
 
 
 def train(source, losses=LOSSES, seed=1, epoch=0, first_step=0):
-    ablation = condition.parse_ablation(losses)
+    ablations = condition.parse_ablations(losses)
     return numpy_of(
-        pipeline.training_batches(source, ablation, seed, epoch, first_step)
+        pipeline.training_batches(source, ablations, seed, epoch, first_step)
     )
 
 
@@ -191,8 +191,8 @@ def test_parallel_calls_change_nothing(source, monkeypatch):
 def test_an_epoch_is_the_same_each_time_and_another_each_epoch_and_seed(source):
     first = train(source)
     assert_same(first, train(source))
-    ablation = condition.parse_ablation(LOSSES)
-    batches = pipeline.training_batches(source, ablation, 1, 0)
+    ablations = condition.parse_ablations(LOSSES)
+    batches = pipeline.training_batches(source, ablations, 1, 0)
     assert_same(numpy_of(batches), numpy_of(batches))
     for other in (train(source, epoch=1), train(source, seed=2)):
         assert len(other) == len(first) == source.steps_per_epoch

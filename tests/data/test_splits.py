@@ -95,6 +95,12 @@ def test_a_corpus_to_evaluate_on_needs_no_train():
     assert splits.assign(infos(["a"], "test"), DEFAULT) == ["test"]
 
 
+@pytest.mark.parametrize("groups", [["a"], ["a", "b", "c"]])
+def test_all_of_a_corpus_can_be_to_evaluate_on(groups):
+    only = dataclasses.replace(DEFAULT, validation_fraction=1.0)
+    assert set(splits.assign(infos(groups), only)) == {"validation"}
+
+
 def test_recordings_without_a_split_follow_their_group():
     own = [
         recording.RecordingInfo("1", "s", "g", "test"),

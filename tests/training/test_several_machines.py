@@ -68,7 +68,7 @@ def test_a_data_service_can_not_skip_damaged_records(records):
     data = config.DataConfig(records=str(records), on_corrupt="skip")
     source = pipeline.Source.open(data, "train")
     with pytest.raises(errors.ConfigError, match="--on_corrupt=skip: does not work"):
-        pipeline.training_batches(source, (), 0, 0, data_service="grpc://localhost:1")
+        pipeline.training_batches(source, [()], 0, 0, data_service="grpc://localhost:1")
 
 
 @pytest.mark.parametrize(

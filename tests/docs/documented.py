@@ -1,0 +1,159 @@
+"""Runs what pages show: commands, Python, curl and servers, from this checkout."""
+
+import contextlib
+import os
+import pathlib
+import re
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+
+import numpy as np
+
+from avexp_tf import commands
+
+ROOT = pathlib.Path(__file__).parents[2]
+PYTHON = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+JSON = re.compile(r"^```json\n(.*?)^```", re.MULTILINE | re.DOTALL)
+# Commands and Python, which the page's own order runs in one folder.
+_STEP = re.compile(
+    r"^    ((?:avexp-|curl )[^\n]*)$|" + PYTHON.pattern, re.MULTILINE | re.DOTALL
+)
+_COMMENT = re.compile(r" +#.*")
+
+
+def environment():
+    """The environment of a process that runs this checkout's code."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
+
+
+def steps(text):
+    """Yields (words of a command, None) and (None, Python) in the text's order."""
+    for line, code in _STEP.findall(text.replace("\\\n", " ")):
+        if code:
+            yield None, code
+        else:
+            yield shlex.split(_COMMENT.sub("", line)), None
+
+
+def run(words, folder):
+    """Runs Python with these arguments; returns its stdout."""
+    done = subprocess.run(
+        [sys.executable, *words],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env=environment(),
+    )
+    assert done.returncode == 0, f"{words}: {done.stderr}"
+    return done.stdout
+
+
+def module_of(name):
+    """The module behind a console script such as `avexp-train`."""
+    return commands.all_commands()[name.removeprefix("avexp-")].module
+
+
+@contextlib.contextmanager
+def running(words, says, folder):
+    """Runs a module that ends by Ctrl-C; it must end well.
+
+    Args:
+      words: The module and its arguments.
+      says: Part of the line that says that it is ready.
+      folder: To run in.
+
+    Yields:
+      That line.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-m", *words],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    )
+    with process.stdout as said:
+        line = said.readline()
+        assert says in line
+        yield line
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+
+
+def write_tables(folder, n_recordings):
+    """Writes recordings of somebody's own features, with a gap in each."""
+    features = folder / "my" / "features"
+    features.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for index in range(n_recordings):
+        lines = ["seconds,video_0,video_1,audio_0,valence,arousal"]
+        for tick in range(150):
+            cells = [f"{value:.4f}" for value in rng.uniform(-1, 1, 5)]
+            if 20 <= tick < 30:
+                cells[0] = ""
+            lines.append(",".join([f"{tick / 25:.2f}", *cells]))
+        (features / f"{index}.csv").write_text("\n".join(lines))
+
+
+def free_port():
+    """A port that nobody listens on."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return str(one.getsockname()[1])
+
+
+class Page:
+    """A page's steps, run in a folder.
+
+    Attributes:
+      ran: The commands, as the page shows them.
+
+    Args:
+      folder: To run them in.
+      extra: Arguments that are added, {how a command begins: words}: sizes that suit a
+        test, networks that are at hand.
+    """
+
+    def __init__(self, folder, extra=None):
+        self.folder = folder
+        self.extra = extra or {}
+        self.ports = {"8500": free_port(), "8501": free_port()}
+        self.ran: list[str] = []
+
+    def run(self, text):
+        """Runs all steps of a text; servers that it starts end with it."""
+        for said, port in self.ports.items():
+            text = text.replace(said, port)
+        with contextlib.ExitStack() as stack:
+            for words, code in steps(text):
+                if code:
+                    run(["-c", code], self.folder)
+                else:
+                    self._command(words, stack)
+
+    def _command(self, words, stack):
+        shown = " ".join(words)
+        self.ran.append(shown)
+        name, *words = words
+        for beginning, more in self.extra.items():
+            if shown.startswith(beginning):
+                words += more
+        if name == "curl":
+            if shutil.which("curl"):
+                command = ["curl", "--fail", "--silent", "--show-error", *words]
+                subprocess.run(command, cwd=self.folder, check=True)
+        elif name == "avexp-serve":
+            port, rest_port = self.ports.values()
+            words += [f"--port={port}", f"--rest_port={rest_port}"]
+            stack.enter_context(
+                running([module_of(name), *words], "serving", self.folder)
+            )
+        elif "--page" in words:
+            with running([module_of(name), *words], "http://", self.folder):
+                pass
+        else:
+            run(["-m", module_of(name), *words], self.folder)
