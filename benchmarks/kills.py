@@ -28,6 +28,7 @@ from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Any
 
+import folders
 import numpy as np
 import results
 import tqdm
@@ -99,15 +100,6 @@ def finish(module: str, arguments: Sequence[str]) -> None:
     code = start(module, arguments).wait()
     if code:
         raise errors.RunError(f"{module} {' '.join(arguments)}: exit code {code}")
-
-
-def tree(folder: pathlib.Path) -> dict[str, bytes]:
-    """Returns {relative path: bytes} of all files of a folder."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
 
 
 def kill_preparation(
@@ -232,13 +224,13 @@ def kill_preparations(
     arguments = [*_CORPUS, "--train_speakers=60"]
     finish("tfrecords.prepare", [*arguments, f"--out={whole}"])
     secs = time.monotonic() - began
-    expected = tree(whole)
+    expected = folders.tree(whole)
     return _repeat(
         root,
         times,
         lambda folder, index: kill_preparation(folder, secs, index, rng),
         lambda folder: finish("tfrecords.prepare", [*arguments, f"--out={folder}"]),
-        lambda folder: _differences(expected, tree(folder)),
+        lambda folder: _differences(expected, folders.tree(folder)),
     )
 
 

@@ -25,6 +25,7 @@ import time
 from collections.abc import Callable
 from collections.abc import Sequence
 
+import folders
 import results
 from absl import flags
 
@@ -170,15 +171,6 @@ def require_clean(done: Done, pattern: str) -> str:
     return done.errors[0].removeprefix("error: ")
 
 
-def tree(folder: pathlib.Path) -> dict[str, bytes]:
-    """Returns {relative path: bytes} of all files of a folder."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-
-
 def weights_of(folder: pathlib.Path) -> bytes:
     """Returns the best weights of a training."""
     return (folder / "best.weights.h5").read_bytes()
@@ -215,7 +207,7 @@ def disk_full_prepare(root: pathlib.Path) -> str:
     require(not (out / "manifest.json").exists(), "there is a manifest")
     remount(small, "size=20m")
     require(prepare(out).code == 0, "it did not go on")
-    require(tree(out) == tree(whole), "it ended otherwise")
+    require(folders.tree(out) == folders.tree(whole), "it ended otherwise")
     return f"exit 2, `{_short(line, root)}`; with more space: the same bytes"
 
 
@@ -321,7 +313,7 @@ def clock_jumps(root: pathlib.Path) -> str:
                 capture_output=True,
             )
             require(done.returncode == 0, f"{module} failed: {done.stderr[-300:]!r}")
-        ends.append((tree(records), weights_of(run)))
+        ends.append((folders.tree(records), weights_of(run)))
     require(ends[0] == ends[1], "it ended otherwise")
     return "the same records and weights as under a steady clock"
 

@@ -25,6 +25,7 @@ class Recipe:
       missing_embedding: As `ModelConfig`; None keeps what is set.
       ignore_missing: Likewise.
       curriculum: The share of loss grows over the first half of the epochs.
+      epochs_factor: Times the epochs of a model that learns one loss.
     """
 
     title: str
@@ -33,6 +34,7 @@ class Recipe:
     missing_embedding: bool | None = None
     ignore_missing: bool | None = None
     curriculum: bool = False
+    epochs_factor: int = 1
 
 
 RECIPES = {
@@ -170,11 +172,12 @@ def experiment_of(
     if recipe.curriculum:
         epochs = max(train.epochs // 2, 1)
         train = dataclasses.replace(train, curriculum_epochs=epochs)
+    epochs = train.epochs * recipe.epochs_factor
     return dataclasses.replace(
         base,
         model=dataclasses.replace(model, variant=recipe.variant),
         train=dataclasses.replace(
-            train, name=name, ablation=recipe.ablation, seed=seed
+            train, name=name, ablation=recipe.ablation, epochs=epochs, seed=seed
         ),
     )
 

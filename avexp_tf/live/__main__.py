@@ -153,7 +153,10 @@ def _serve_page(live: settings.LiveConfig) -> int:
     config = page_sessions.open_page(
         values.model, values.robust_model, live, values.example, *_visual_flags()
     )
-    with page.launch(config, values.page_port) as running:
+    with (
+        page.launch(config, values.page_port) as running,
+        contextlib.suppress(KeyboardInterrupt),  # how a page ends
+    ):
         print(f"{running.url} (Ctrl-C ends it)", flush=True)
         running.wait()
     return 0

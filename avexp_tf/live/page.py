@@ -100,11 +100,8 @@ class RunningPage:
         self.close()
 
     def wait(self) -> None:
-        """Waits until somebody interrupts it."""
-        try:
-            threading.Event().wait()
-        except KeyboardInterrupt:
-            pass  # how a page ends
+        """Waits until KeyboardInterrupt comes out of it."""
+        threading.Event().wait()
 
     def close(self) -> None:
         """Ends all calls, and the page."""

@@ -66,3 +66,19 @@ def test_ablation_of_mixtures():
     assert [str(one) for one in first] == ["video:clip_zero:0.5", "none"]
     assert [str(one) for one in second] == ["audio:frame_zero:0.1"]
     assert condition.parse_ablation(()) == ()
+
+
+def test_ablations_of_batches():
+    # As flags cut it, at every comma.
+    first, second = condition.parse_ablations(
+        ("video:clip_zero:0.5|none", "audio:frame_zero:0.1/video:clip_zero:1")
+    )
+    assert [[str(one) for one in mixture] for mixture in first] == [
+        ["video:clip_zero:0.5", "none"],
+        ["audio:frame_zero:0.1"],
+    ]
+    assert second == condition.parse_ablation(("video:clip_zero:1",))
+    assert condition.parse_ablations(()) == ((),)
+    for text in ("none/", "/none", "none//none"):
+        with pytest.raises(errors.ConfigError, match=f"{text}.*before or after a /"):
+            condition.parse_ablations((text,))

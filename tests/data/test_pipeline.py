@@ -204,6 +204,22 @@ def test_a_resumed_epoch_skips_to_its_step(source, first_step):
     assert_same(train(source, first_step=first_step), train(source)[first_step:])
 
 
+def test_of_losses_between_slashes_a_batch_has_one(source):
+    losses = ("video:clip_zero:1/audio:clip_zero:1/none",)
+    drawn = []
+    for epoch in range(3):
+        batches = train(source, losses, epoch=epoch)
+        assert_same(train(source, losses, epoch=epoch, first_step=2), batches[2:])
+        for inputs, _ in batches:
+            sources = (inputs["video_source"], inputs["audio_source"])
+            drawn.append(tuple(bool((one >= 0).any()) for one in sources))
+            for one, some in zip(sources, drawn[-1], strict=True):
+                assert (one >= 0).any(axis=1).all() == some
+    # What is lost differs from batch to batch, and each alternative comes up.
+    assert set(drawn) == {(False, True), (True, False), (True, True)}
+    assert len({tuple(drawn[i : i + 3]) for i in range(len(drawn) - 3)}) > 3
+
+
 def test_batches_mix_recordings_and_no_clip_is_lost(source):
     batches = train(source)
     sizes = [len(inputs["valid"]) for inputs, _ in batches]

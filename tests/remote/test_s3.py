@@ -18,6 +18,7 @@ from avexp_tf import remote
 from avexp_tf.corpora import synthetic
 from avexp_tf.data import prepare
 from avexp_tf.training import experiment as experiments
+from avexp_tf.training import history
 
 
 def has_native_operations():
@@ -153,7 +154,7 @@ def test_a_stopped_run_goes_on(bucket, trained, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(experiments.history_lib.History, "add", stop)
+        patched.setattr(history.History, "add", stop)
         with pytest.raises(KeyboardInterrupt):
             experiments.train(settings, f"{bucket}/stopped", report=str)
     assert "result.json" not in remote.children(f"{bucket}/stopped")

@@ -24,6 +24,7 @@ from avexp_tf.corpora.synthetic import settings as synthetic_settings
 from avexp_tf.data import prepare
 from avexp_tf.training import experiment as experiments
 from avexp_tf.training import learner as learners
+from avexp_tf.training import run as run_lib
 from avexp_tf.training import run_dir as run_dirs
 from avexp_tf.training import scoring
 
@@ -375,11 +376,11 @@ def test_checkpoints_by_the_clock(records, tmp_path, monkeypatch):
         now[0] += 3600
 
     monkeypatch.setattr(Learner, "on_step", staticmethod(step))
-    monkeypatch.setattr(experiments.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(run_lib.time, "monotonic", lambda: now[0])
     saved = []
-    save = experiments._Run._save
+    save = run_lib.Run._save
     monkeypatch.setattr(
-        experiments._Run,
+        run_lib.Run,
         "_save",
         lambda self: (saved.append(self._progress.step), save(self)),
     )

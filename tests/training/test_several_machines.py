@@ -64,11 +64,16 @@ def test_a_data_service_gives_every_clip_once(records):
     np.testing.assert_array_equal(remote, local)
 
 
-def test_a_data_service_can_not_skip_damaged_records(records):
+def test_a_data_service_can_not_skip_damaged_records_or_draw_per_batch(records):
     data = config.DataConfig(records=str(records), on_corrupt="skip")
     source = pipeline.Source.open(data, "train")
     with pytest.raises(errors.ConfigError, match="--on_corrupt=skip: does not work"):
         pipeline.training_batches(source, [()], 0, 0, data_service="grpc://localhost:1")
+    source = pipeline.Source.open(config.DataConfig(records=str(records)), "train")
+    with pytest.raises(errors.ConfigError, match="/ are drawn per batch"):
+        pipeline.training_batches(
+            source, [(), ()], 0, 0, data_service="grpc://localhost:1"
+        )
 
 
 @pytest.mark.parametrize(

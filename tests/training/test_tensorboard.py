@@ -11,6 +11,7 @@ from tensorboard.plugins.hparams import plugin_data_pb2
 
 from avexp_tf.training import dev_figures
 from avexp_tf.training import experiment as experiments
+from avexp_tf.training import run as run_lib
 from avexp_tf.training import run_dir as run_dirs
 
 
@@ -29,14 +30,14 @@ def run(tmp_path_factory):
     )
     settings = dataclasses.replace(settings, train=train)
     with pytest.MonkeyPatch.context() as patched:
-        original = experiments._Run._close_epoch
+        original = run_lib.Run._close_epoch
 
         def close(self, row):
             if row["epoch"] == 3:
                 raise KeyboardInterrupt
             original(self, row)
 
-        patched.setattr(experiments._Run, "_close_epoch", close)
+        patched.setattr(run_lib.Run, "_close_epoch", close)
         with pytest.raises(KeyboardInterrupt):
             experiments.train(settings, folder / "run", report=str)
     experiments.train(settings, folder / "run", report=str)
