@@ -54,10 +54,11 @@ def test_models_that_can_not_be_trained(text, message):
 @pytest.mark.parametrize("name", protocol.FURTHER)
 def test_every_further_model_has_an_experiment_of_its_own(name):
     experiment = protocol.experiment_of(name, BASE, 0)
-    condition.parse_ablation(experiment.train.ablation)
+    condition.parse_ablations(experiment.train.ablation)
     base = protocol.experiment_of("baseline", BASE, 0)
     assert experiment.train.ablation != base.train.ablation
     recipe = protocol.FURTHER[name]
+    assert experiment.train.epochs == 6 * recipe.epochs_factor
     assert experiment.model.missing_embedding is bool(recipe.missing_embedding)
     assert experiment.model.ignore_missing is bool(recipe.ignore_missing)
     assert experiment.train.curriculum_epochs == (3 if recipe.curriculum else 0)
