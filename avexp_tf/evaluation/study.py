@@ -96,8 +96,10 @@ def run(trainings: Sequence[Training], jobs: int, threads: int) -> None:
     # The other end closes with this process, also by SIGKILL: see `termination`.
     lifeline, ours = os.pipe()
     total = sum(training.experiment.train.epochs for training in trainings)
-    with tqdm.tqdm(total=total, desc="training", unit="epoch") as bar:
-        finished = total - sum(t.experiment.train.epochs for t in waiting)
+    finished = total - sum(t.experiment.train.epochs for t in waiting)
+    began = finished + sum(t.epochs_done() for t in waiting)
+    # What was done before says nothing about the time that is left.
+    with tqdm.tqdm(total=total, initial=began, desc="training", unit="epoch") as bar:
         try:
             while waiting or running:
                 while waiting and len(running) < jobs:

@@ -59,6 +59,8 @@ def test_every_further_model_has_an_experiment_of_its_own(name):
     assert experiment.train.ablation != base.train.ablation
     recipe = protocol.FURTHER[name]
     assert experiment.train.epochs == 6 * recipe.epochs_factor
+    rate = base.train.learning_rate * recipe.rate_factor
+    assert experiment.train.learning_rate == rate
     assert experiment.model.missing_embedding is bool(recipe.missing_embedding)
     assert experiment.model.ignore_missing is bool(recipe.ignore_missing)
     assert experiment.train.curriculum_epochs == (3 if recipe.curriculum else 0)
