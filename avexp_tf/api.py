@@ -100,7 +100,7 @@ def load_records(
       split: train is shuffled and cut at random offsets; dev, validation and test come
         in order.
       ablation: Losses to draw, such as `"video:frame_repeat:0.5"`; several are applied
-        together.
+        together. Of `"a|b"` one is drawn per clip, of `"a/b"` one per train batch.
       seed: Of order and losses.
       epoch: Counted from 0; each has an order, offsets and losses of its own.
       **settings: Of `config.DataConfig`, such as `batch_size=8, clip_ticks=50`.

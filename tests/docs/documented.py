@@ -76,12 +76,15 @@ def running(words, says, folder):
         text=True,
         env=environment(),
     )
-    with process.stdout as said:
-        line = said.readline()
-        assert says in line
-        yield line
-        process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 0
+    try:
+        with process.stdout as said:
+            line = said.readline()
+            assert says in line
+            yield line
+            process.send_signal(signal.SIGINT)
+            assert process.wait(60) == 0
+    finally:
+        process.kill()  # where something went wrong; else it has ended
 
 
 def write_tables(folder, n_recordings):
