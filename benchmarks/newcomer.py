@@ -22,8 +22,8 @@ import urllib.request
 
 ROOT = pathlib.Path(__file__).parents[1]
 _COMMAND = re.compile(r"^    (avexp-.*)$", re.MULTILINE)
-_JSON = re.compile(r"^```json\n(.*?)^```", re.MULTILINE | re.DOTALL)
-_PYTHON = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+JSON = re.compile(r"^```json\n(.*?)^```", re.MULTILINE | re.DOTALL)
+PYTHON = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 class _Path:
@@ -49,18 +49,25 @@ class _Path:
         print(f"{what}: {self.rows[-1][1]:.0f} s", flush=True)
 
 
-def _write_tables(folder: pathlib.Path) -> None:
-    """Somebody's own CSV files, of the columns that docs/own_features.md maps."""
+def write_tables(folder: pathlib.Path, n_recordings: int = 6) -> None:
+    """Writes somebody's own CSV files, with a gap in each.
+
+    Args:
+      folder: To make; the columns are those that docs/own_features.md maps.
+      n_recordings: One file each.
+    """
     import random
 
     folder.mkdir(parents=True)
     rng = random.Random(0)
-    for name in "abcdef":
+    for index in range(n_recordings):
         lines = ["seconds,video_0,video_1,audio_0,valence,arousal"]
         for tick in range(150):
             cells = [f"{rng.uniform(-1, 1):.4f}" for _ in range(5)]
+            if 20 <= tick < 30:
+                cells[0] = ""
             lines.append(",".join([f"{tick / 25:.2f}", *cells]))
-        (folder / f"{name}.csv").write_text("\n".join(lines))
+        (folder / f"{index}.csv").write_text("\n".join(lines))
 
 
 def _ask(path: _Path, export: str) -> None:
@@ -117,9 +124,9 @@ def main() -> None:
         assert (path.clone / "runs/small/sweep/figure_4.png").exists()
         path.done("first figure (the tutorial)")
         own = (docs / "own_features.md").read_text()
-        _write_tables(path.clone / "my" / "features")
-        (path.clone / "my" / "mapping.json").write_text(_JSON.findall(own)[0])
-        for code in _PYTHON.findall(own):
+        write_tables(path.clone / "my" / "features")
+        (path.clone / "my" / "mapping.json").write_text(JSON.findall(own)[0])
+        for code in PYTHON.findall(own):
             path.run(*path.installed("python"), "-c", code)
         path.done("own CSV files evaluated")
         path.run(*path.installed("python -m pip install -q -e '.[serving]'"))

@@ -100,8 +100,10 @@ def _share(groups: set[str], fraction: float, split: str, n_left: int) -> set[st
 
     It takes at least one, and leaves at least `n_left`, but for a fraction of 0 or 1.
     """
-    if fraction in (0, 1):
-        return groups if fraction else set()
+    if fraction == 0:
+        return set()
+    if fraction == 1:
+        return groups
     if len(groups) < 2:
         raise errors.DataError(
             f"only the group {min(groups)!r} is there to be cut into train and "

@@ -192,26 +192,23 @@ def experiment_of(
                 f"model {name!r}: must be one of {', '.join(known)}"
             )
         recipe = known[name]
-    model, train = base.model, base.train
+    model, epochs = base.model, base.train.epochs * recipe.epochs_factor
+    train = dataclasses.replace(
+        base.train,
+        name=name,
+        ablation=recipe.ablation,
+        epochs=epochs,
+        learning_rate=base.train.learning_rate * recipe.rate_factor,
+        seed=seed,
+    )
     if recipe.missing_embedding is not None:
         model = dataclasses.replace(model, missing_embedding=recipe.missing_embedding)
     if recipe.ignore_missing is not None:
         model = dataclasses.replace(model, ignore_missing=recipe.ignore_missing)
     if recipe.curriculum:
-        epochs = max(train.epochs // 2, 1)
-        train = dataclasses.replace(train, curriculum_epochs=epochs)
-    epochs = train.epochs * recipe.epochs_factor
+        train = dataclasses.replace(train, curriculum_epochs=max(epochs // 2, 1))
     return dataclasses.replace(
-        base,
-        model=dataclasses.replace(model, variant=recipe.variant),
-        train=dataclasses.replace(
-            train,
-            name=name,
-            ablation=recipe.ablation,
-            epochs=epochs,
-            learning_rate=train.learning_rate * recipe.rate_factor,
-            seed=seed,
-        ),
+        base, model=dataclasses.replace(model, variant=recipe.variant), train=train
     )
 
 

@@ -96,10 +96,15 @@ def run(trainings: Sequence[Training], jobs: int, threads: int) -> None:
     # The other end closes with this process, also by SIGKILL: see `termination`.
     lifeline, ours = os.pipe()
     total = sum(training.experiment.train.epochs for training in trainings)
-    finished = total - sum(t.experiment.train.epochs for t in waiting)
-    began = finished + sum(t.epochs_done() for t in waiting)
+
+    def done() -> int:
+        unfinished = (*waiting, *running)
+        return total - sum(
+            t.experiment.train.epochs - t.epochs_done() for t in unfinished
+        )
+
     # What was done before says nothing about the time that is left.
-    with tqdm.tqdm(total=total, initial=began, desc="training", unit="epoch") as bar:
+    with tqdm.tqdm(total=total, initial=done(), desc="training", unit="epoch") as bar:
         try:
             while waiting or running:
                 while waiting and len(running) < jobs:
@@ -112,8 +117,7 @@ def run(trainings: Sequence[Training], jobs: int, threads: int) -> None:
                     del running[training]
                     if process.returncode:
                         raise errors.RunError(_last_words(training, process.returncode))
-                    finished += training.experiment.train.epochs
-                bar.n = finished + sum(t.epochs_done() for t in running)
+                bar.n = done()
                 bar.set_postfix_str(
                     ", ".join(t.experiment.train.name for t in running), refresh=False
                 )

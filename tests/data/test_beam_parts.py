@@ -8,6 +8,9 @@ import pytest
 from avexp_tf import config
 from avexp_tf import errors
 from avexp_tf.data import prepare
+from tests.end_to_end import scripts
+
+folders = scripts.load("folders")
 
 pytest.importorskip("apache_beam")
 
@@ -22,21 +25,12 @@ def write(folder, corpus=None, **options):
     return prepare.prepare(corpus, folder, RECORDS, report=str, **options)
 
 
-def tree(folder):
-    """{relative path: bytes} of all files."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-
-
 @pytest.fixture(scope="module", name="reference")
 def _reference(tmp_path_factory):
     """What a local run writes."""
     folder = tmp_path_factory.mktemp("reference")
     write(folder)
-    return tree(folder)
+    return folders.tree(folder)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +39,7 @@ def _reference(tmp_path_factory):
 )
 def test_the_same_bytes(reference, tmp_path, capsys, beam_flags):
     write(tmp_path, runner="DirectRunner", beam_flags=beam_flags)
-    assert tree(tmp_path) == reference
+    assert folders.tree(tmp_path) == reference
     assert "records: 100%" in capsys.readouterr().err.replace("\r", "\n")
 
 
@@ -62,16 +56,16 @@ def test_what_fails_is_told_and_the_rest_is_not_done_again(reference, tmp_path):
             return super().read(recording_id)
 
     write(tmp_path, OnlyR3(LENGTHS))
-    assert tree(tmp_path) == reference
+    assert folders.tree(tmp_path) == reference
 
 
 def test_beam_goes_on_where_a_local_run_stopped(reference, tmp_path):
     with pytest.raises(errors.DataError, match="r5: is broken"):
         write(tmp_path, array_corpus.ArrayCorpus(LENGTHS, fails_at="r5"))
     write(tmp_path, runner="DirectRunner")
-    assert tree(tmp_path) == reference
+    assert folders.tree(tmp_path) == reference
     write(tmp_path, runner="DirectRunner")  # nothing is left to do
-    assert tree(tmp_path) == reference
+    assert folders.tree(tmp_path) == reference
 
 
 def test_an_unknown_runner_is_told(tmp_path):

@@ -23,6 +23,9 @@ from avexp_tf.data import manifest as manifest_lib
 from avexp_tf.data import parts
 from avexp_tf.data import prepare
 from avexp_tf.data import verify
+from tests.end_to_end import scripts
+
+folders = scripts.load("folders")
 
 # Many shards, several segments per recording, one recording of one tick.
 RECORDS = config.RecordsConfig(
@@ -41,26 +44,17 @@ def write(folder, corpus=None, records=RECORDS, **options):
     return prepare.prepare(corpus, folder, records, report=str, **options)
 
 
-def tree(folder):
-    """{relative path: bytes} of all files."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(pathlib.Path(folder).rglob("*"))
-        if path.is_file()
-    }
-
-
 @pytest.fixture(scope="module", name="reference")
 def _reference(tmp_path_factory):
     """What an undisturbed run writes."""
     folder = tmp_path_factory.mktemp("reference")
     write(folder)
-    return tree(folder)
+    return folders.tree(folder)
 
 
 def test_a_finished_folder_holds_shards_and_manifest_only(reference, tmp_path):
     manifest = write(tmp_path)
-    assert tree(tmp_path) == reference
+    assert folders.tree(tmp_path) == reference
     assert os.listdir(tmp_path).count(prepare.PARTS) == 0
     assert manifest == manifest_lib.Manifest.load(tmp_path)
     named = [s.file for split in manifest.splits.values() for s in split.shards]
@@ -130,12 +124,12 @@ def test_tick_counts_are_those_of_the_blocks(tmp_path):
 
 def test_two_workers_write_the_same_bytes(reference, tmp_path):
     write(tmp_path, n_workers=2)
-    assert tree(tmp_path) == reference
+    assert folders.tree(tmp_path) == reference
 
 
 def test_the_blocks_of_the_corpus_do_not_matter(reference, tmp_path):
     write(tmp_path, array_corpus.ArrayCorpus(LENGTHS, block_ticks=1000))
-    assert tree(tmp_path) == reference
+    assert folders.tree(tmp_path) == reference
 
 
 def test_a_second_call_does_nothing(reference, tmp_path):
@@ -146,7 +140,7 @@ def test_a_second_call_does_nothing(reference, tmp_path):
     prepare.prepare(corpus, tmp_path, RECORDS, report=said.append)
     assert said == [f"{tmp_path}: these records are complete already; nothing to do"]
     assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == stamps
-    assert tree(tmp_path) == reference
+    assert folders.tree(tmp_path) == reference
 
 
 @pytest.mark.parametrize(
@@ -160,7 +154,7 @@ def test_other_settings_are_refused(reference, tmp_path, change, message):
     write(tmp_path)
     with pytest.raises(errors.ConfigError, match=f"{message}; .*--overwrite"):
         write(tmp_path, records=dataclasses.replace(RECORDS, **change))
-    assert tree(tmp_path).keys() - {".parts/lock"} == reference.keys()
+    assert folders.tree(tmp_path).keys() - {".parts/lock"} == reference.keys()
 
 
 def test_another_corpus_is_refused(tmp_path):
@@ -171,9 +165,9 @@ def test_another_corpus_is_refused(tmp_path):
 
 def test_overwrite_leaves_nothing_of_the_old_records(reference, tmp_path):
     write(tmp_path, records=dataclasses.replace(RECORDS, shard_mb=0.001))
-    assert tree(tmp_path) != reference
+    assert folders.tree(tmp_path) != reference
     write(tmp_path, overwrite=True)
-    assert tree(tmp_path) == reference
+    assert folders.tree(tmp_path) == reference
 
 
 def test_old_records_stay_whole_when_overwriting_fails(tmp_path, reference):
@@ -181,7 +175,7 @@ def test_old_records_stay_whole_when_overwriting_fails(tmp_path, reference):
     other = array_corpus.ArrayCorpus((5, *LENGTHS), fails_at="r4")
     with pytest.raises(errors.DataError, match="r4: is broken"):
         write(tmp_path, other, overwrite=True)
-    assert reference.items() <= tree(tmp_path).items()
+    assert reference.items() <= folders.tree(tmp_path).items()
     assert manifest_lib.Manifest.load(tmp_path)
 
 
@@ -190,14 +184,14 @@ def test_what_is_done_before_an_error_is_not_done_again(reference, tmp_path, n_w
     broken = array_corpus.ArrayCorpus(LENGTHS, fails_at="r9")
     with pytest.raises(errors.DataError, match="r9: is broken"):
         write(tmp_path, broken, n_workers=n_workers)
-    names = tree(tmp_path)
+    names = folders.tree(tmp_path)
     assert not [name for name in names if not name.startswith(prepare.PARTS)]
     assert not [name for name in names if ".tmp-" in name]
     assert parts.load(broken, broken.recordings()[0], RECORDS, tmp_path / prepare.PARTS)
 
     # Now the first recording can't be read: it is not asked for.
     write(tmp_path, array_corpus.ArrayCorpus(LENGTHS, fails_at="r0"))
-    assert tree(tmp_path) == reference
+    assert folders.tree(tmp_path) == reference
 
 
 def test_damaged_parts_are_written_again(reference, tmp_path):
@@ -213,7 +207,7 @@ def test_damaged_parts_are_written_again(reference, tmp_path):
     ):
         damage(*parts.paths(tmp_path / prepare.PARTS, recording_id))
     write(tmp_path)
-    assert tree(tmp_path) == reference
+    assert folders.tree(tmp_path) == reference
 
 
 def test_a_part_with_a_flipped_byte_never_becomes_a_shard(reference, tmp_path):
@@ -228,7 +222,7 @@ def test_a_part_with_a_flipped_byte_never_becomes_a_shard(reference, tmp_path):
         write(tmp_path)
     assert not (tmp_path / manifest_lib.FILE_NAME).exists()
     write(tmp_path)
-    assert tree(tmp_path) == reference
+    assert folders.tree(tmp_path) == reference
 
 
 def test_parts_of_other_settings_are_not_taken(reference, tmp_path):
@@ -236,7 +230,7 @@ def test_parts_of_other_settings_are_not_taken(reference, tmp_path):
     with pytest.raises(errors.DataError):
         write(tmp_path, broken, records=dataclasses.replace(RECORDS, context_ticks=7))
     write(tmp_path)
-    assert tree(tmp_path) == reference
+    assert folders.tree(tmp_path) == reference
 
 
 class KeyedCorpus(array_corpus.ArrayCorpus):
@@ -268,7 +262,7 @@ def test_a_change_of_one_recording_leaves_the_other_parts(tmp_path):
 def test_killed_at_any_step_it_ends_with_the_same_bytes(tmp_path):
     corpus = array_corpus.ArrayCorpus((12, 25, 1, 9, 14, 8))
     write(tmp_path / "whole", corpus)
-    whole = tree(tmp_path / "whole")
+    whole = folders.tree(tmp_path / "whole")
     step = 0
     while True:
         folder = tmp_path / f"killed{step}"
@@ -284,11 +278,11 @@ def test_killed_at_any_step_it_ends_with_the_same_bytes(tmp_path):
         if code == 0:
             break
         assert code == 9
-        found = tree(folder)
+        found = folders.tree(folder)
         if manifest_lib.FILE_NAME in found:  # then everything it names is in place
             assert whole.items() <= found.items()
         write(folder, corpus)
-        assert tree(folder) == whole
+        assert folders.tree(folder) == whole
         step += 1
     # Six recordings of two files each are created, renamed and removed: at least that
     # many steps were tried, so the hook does see them.
@@ -355,7 +349,7 @@ def test_sigkill_takes_the_workers_along_and_the_next_run_goes_on(reference, tmp
     n_done = len(list(folder.glob(f"{prepare.PARTS}/*/*.json")))
     assert 0 < n_done < len(LENGTHS)
     subprocess.run(command, env=environment, stderr=subprocess.DEVNULL, check=True)
-    assert tree(folder) == reference
+    assert folders.tree(folder) == reference
 
 
 def _descendants(pid):
@@ -387,10 +381,10 @@ def test_a_full_disk_ends_cleanly_and_the_next_run_goes_on(
     monkeypatch.setattr(os, "fsync", fsync)
     with pytest.raises(errors.DataError, match="can't be written: No space left"):
         write(tmp_path)
-    assert not [name for name in tree(tmp_path) if ".tmp-" in name]
+    assert not [name for name in folders.tree(tmp_path) if ".tmp-" in name]
     assert not (tmp_path / manifest_lib.FILE_NAME).exists()
     write(tmp_path)
-    assert tree(tmp_path) == reference
+    assert folders.tree(tmp_path) == reference
 
 
 def test_audio_statistics_from_other_records(tmp_path):

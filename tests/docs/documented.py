@@ -7,17 +7,18 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 
-import numpy as np
+import ports
 
 from avexp_tf import commands
+from tests.end_to_end import scripts
 
 ROOT = pathlib.Path(__file__).parents[2]
-PYTHON = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
-JSON = re.compile(r"^```json\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_newcomer = scripts.load("newcomer")
+JSON, PYTHON = _newcomer.JSON, _newcomer.PYTHON
+write_tables = _newcomer.write_tables
 # Commands and Python, which the page's own order runs in one folder.
 _STEP = re.compile(
     r"^    ((?:avexp-|curl )[^\n]*)$|" + PYTHON.pattern, re.MULTILINE | re.DOTALL
@@ -87,28 +88,6 @@ def running(words, says, folder):
         process.kill()  # where something went wrong; else it has ended
 
 
-def write_tables(folder, n_recordings):
-    """Writes recordings of somebody's own features, with a gap in each."""
-    features = folder / "my" / "features"
-    features.mkdir(parents=True)
-    rng = np.random.default_rng(0)
-    for index in range(n_recordings):
-        lines = ["seconds,video_0,video_1,audio_0,valence,arousal"]
-        for tick in range(150):
-            cells = [f"{value:.4f}" for value in rng.uniform(-1, 1, 5)]
-            if 20 <= tick < 30:
-                cells[0] = ""
-            lines.append(",".join([f"{tick / 25:.2f}", *cells]))
-        (features / f"{index}.csv").write_text("\n".join(lines))
-
-
-def free_port():
-    """A port that nobody listens on."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return str(one.getsockname()[1])
-
-
 class Page:
     """A page's steps, run in a folder.
 
@@ -124,7 +103,7 @@ class Page:
     def __init__(self, folder, extra=None):
         self.folder = folder
         self.extra = extra or {}
-        self.ports = {"8500": free_port(), "8501": free_port()}
+        self.ports = {said: str(ports.free_port()) for said in ("8500", "8501")}
         self.ran: list[str] = []
 
     def run(self, text):

@@ -26,7 +26,7 @@ def _small(tmp_path_factory):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_what_a_page_shows_runs(page, tmp_path, request):
     text = page.read_text()
-    documented.write_tables(tmp_path, 6)
+    documented.write_tables(tmp_path / "my" / "features")
     if page.stem in ("export", "serve"):
         small = request.getfixturevalue("small")
         (tmp_path / "runs" / "my").mkdir(parents=True)

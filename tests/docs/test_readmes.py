@@ -53,16 +53,13 @@ def _folder(tmp_path_factory, media_dir, weights_dir):
     layout.write(folder, OFFICIAL)
     (folder / "crops").rename(folder / "cropped")
     (folder / "test_names.txt").rename(folder / "VA_test_names.txt")
-    documented.write_tables(folder, 20)
+    documented.write_tables(folder / "my" / "features", 20)
     (folder / "my" / "videos").mkdir()
     for name in ("talk_short.mp4", "talk_short_noise.mp4"):
         shutil.copy(media_dir / name, folder / "my" / "videos")
-    text = RECORDS_README.read_text()
-    (folder / "my" / "mapping.json").write_text(
-        documented.JSON.findall((documented.ROOT / "docs/own_features.md").read_text())[
-            0
-        ]
-    )
+    own_features = (documented.ROOT / "docs" / "own_features.md").read_text()
+    mapping = documented.JSON.findall(own_features)[0]
+    (folder / "my" / "mapping.json").write_text(mapping)
     sface = weights_dir / "face_recognition_sface_2021dec.onnx"
     networks = [f"--visual_backbone=onnx:{sface}", "--face_every=4"]
     extra = {
@@ -72,7 +69,7 @@ def _folder(tmp_path_factory, media_dir, weights_dir):
     }
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv(weights.FOLDER_VARIABLE, str(weights_dir))
-        documented.Page(folder, extra).run(text)
+        documented.Page(folder, extra).run(RECORDS_README.read_text())
         yield folder
 
 

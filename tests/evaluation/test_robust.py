@@ -1,4 +1,4 @@
-"""What a study's table says of the robust recipe, by hand on three points."""
+"""What a study's table says of the robust recipe, by hand on two points."""
 
 import pandas as pd
 import pytest

@@ -1,13 +1,13 @@
 """Records, runs and exports on s3://, on a server that speaks S3."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
 import urllib.request
 
 import numpy as np
+import ports
 import pytest
 import small_runs
 
@@ -66,9 +66,7 @@ def test_other_places_are_refused_in_one_line(tmp_path, monkeypatch):
 @pytest.fixture(scope="module", name="bucket")
 def _bucket():
     """The address of an empty bucket on a server on loopback."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = one.getsockname()[1]
+    port = ports.free_port()
     where = f"http://127.0.0.1:{port}"
     with pytest.MonkeyPatch.context() as patched:
         for name, value in {

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import small_runs
+from ports import free_port
 
 from avexp_tf import config
 from avexp_tf import errors
@@ -107,12 +108,6 @@ def test_what_a_server_tells_of_its_model(api, server, served):
         assert len(client.digest()) == 64
         with pytest.raises(client_errors.InvalidRequestError, match="must be one of"):
             client.about("secrets.txt")
-
-
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 def test_a_server_that_is_starting_is_waited_for(served):
