@@ -77,7 +77,8 @@ def run(trainings: Sequence[Training], jobs: int, threads: int) -> None:
     """Runs all trainings that are not finished; those that were stopped go on.
 
     Args:
-      trainings: What to train; each is started in this order.
+      trainings: What to train; those of most epochs are started first, so that the
+        others fill the remaining processes meanwhile.
       jobs: Processes at a time.
       threads: CPU threads of each; 0 takes all cores.
 
@@ -92,6 +93,7 @@ def run(trainings: Sequence[Training], jobs: int, threads: int) -> None:
         for training in trainings
         if run_dirs.RunDir(training.run_path).result() is None
     ]
+    waiting.sort(key=lambda training: -training.experiment.train.epochs)
     running: dict[Training, subprocess.Popen] = {}
     # The other end closes with this process, also by SIGKILL: see `termination`.
     lifeline, ours = os.pipe()

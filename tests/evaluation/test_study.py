@@ -1,5 +1,6 @@
 """A study keeps what is finished and lets what was stopped go on; nobody is left."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -79,6 +80,17 @@ def test_all_are_trained_and_a_second_call_does_nothing(tmp_path):
         (training.run_path / "train.log").unlink()
     study.run(trainings, jobs=3, threads=1)
     assert not any(training.log_path.exists() for training in trainings)
+
+
+def test_those_of_most_epochs_start_first(tmp_path):
+    short = made(Fake, tmp_path)
+    train = dataclasses.replace(short.experiment.train, epochs=4)
+    long = Fake(
+        dataclasses.replace(short.experiment, train=train), tmp_path / "longer"
+    )
+    study.run([short, long], jobs=1, threads=1)
+    started = [t.log_path.stat().st_mtime_ns for t in (long, short)]
+    assert started == sorted(started)
 
 
 def test_a_finished_run_with_other_settings_is_not_taken_for_this_one(tmp_path):
