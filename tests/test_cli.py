@@ -165,9 +165,12 @@ def test_every_command_has_help_without_tensorflow(module, tmp_path):
 @pytest.mark.parametrize(
     ("module", "folder"), [("avexp_tf.reproduce", "out"), ("avexp_tf.train", "run_dir")]
 )
-def test_the_flags_of_the_demo_serve_what_reads_its_records(module, folder, tmp_path):
+@pytest.mark.parametrize("preset", ["demo", "paper_size"])
+def test_the_flags_of_a_corpus_serve_what_reads_its_records(
+    module, folder, preset, tmp_path
+):
     records = f"--records={tmp_path}/none"
-    flagfile = "--flagfile=configs/demo.flags"
+    flagfile = f"--flagfile=configs/{preset}.flags"
     done = call(module, flagfile, records, f"--{folder}={tmp_path}/run")
     assert done.stderr.startswith(f"error: {tmp_path}/none/manifest.json: no such file")
 

@@ -85,9 +85,7 @@ def test_all_are_trained_and_a_second_call_does_nothing(tmp_path):
 def test_those_of_most_epochs_start_first(tmp_path):
     short = made(Fake, tmp_path)
     train = dataclasses.replace(short.experiment.train, epochs=4)
-    long = Fake(
-        dataclasses.replace(short.experiment, train=train), tmp_path / "longer"
-    )
+    long = Fake(dataclasses.replace(short.experiment, train=train), tmp_path / "longer")
     study.run([short, long], jobs=1, threads=1)
     started = [t.log_path.stat().st_mtime_ns for t in (long, short)]
     assert started == sorted(started)
