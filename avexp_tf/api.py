@@ -106,9 +106,10 @@ def load_records(
       **settings: Of `config.DataConfig`, such as `batch_size=8, clip_ticks=50`.
 
     Returns:
-      Batches of (inputs, labels): `video` [B, T, 4096], `audio` [B, T + C - 1, 65],
-      normalised, `video_source`, `audio_source` int32 [B, T], `valid` bool [B, T]; and
-      `valence`, `arousal` [B, T], NaN where there is no valid label.
+      Batches of (inputs, labels): `video` float16 [B, T, 4096], as it is stored,
+      `audio` float32 [B, T + C - 1, 65], normalised, `video_source`, `audio_source`
+      int32 [B, T], `valid` bool [B, T]; and `valence`, `arousal` float32 [B, T], NaN
+      where there is no valid label.
 
     Raises:
       errors.ConfigError: if a setting is unknown or breaks its rule.
@@ -170,7 +171,7 @@ def simulate(
     maps = simulator.simulator(losses)(
         simulator.clip_key(seed, 0, tf.constant("")),
         tf.constant(first_tick, tf.int64),
-        tf.constant(n_ticks, tf.int32),
+        n_ticks,
     )
     index = pd.RangeIndex(first_tick, first_tick + n_ticks, name="tick")
     columns = zip(config.MODALITIES, maps, strict=True)

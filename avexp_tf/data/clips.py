@@ -166,13 +166,12 @@ def _padded(segment: Tensors, missing: tf.Tensor) -> Tensors:
     )
 
 
-def with_float_video(clip: Tensors) -> Tensors:
-    """Widens the video features, which stay float16 while clips wait to be mixed."""
-    return clip | {"video": tf.cast(clip["video"], tf.float32)}
-
-
 def training_example(clip: Tensors) -> tuple[Tensors, Tensors]:
-    """Returns a clip as Keras wants it: a dict of inputs and a dict of labels."""
+    """Returns a clip as Keras wants it: a dict of inputs and a dict of labels.
+
+    The video features stay float16, as they are stored: the model widens them, and half
+    as much is copied on the way to it.
+    """
     inputs = {
         name: clip[name]
         for name in ("video", "audio", "video_source", "audio_source", "valid")

@@ -15,42 +15,35 @@ import tensorflow as tf
 
 from avexp_tf.data import condition
 
-# draw(key int32 [2], first_tick int64 [], n_ticks int32 []) -> source map int32 [T]
-Draw = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
+# draw(key int32 [2], first_tick int64 [], n_ticks T) -> source map int32 [T]
+Draw = Callable[[tf.Tensor, tf.Tensor, int], tf.Tensor]
 
 _BLOCK_TICKS = 1024
 _CLIP_SALT = 1_000_003  # keeps a clip's own draw apart from its first tick's
 
 
-def tick_uniforms(
-    key: tf.Tensor, first_tick: tf.Tensor, n_ticks: tf.Tensor
-) -> tf.Tensor:
+def tick_uniforms(key: tf.Tensor, first_tick: tf.Tensor, n_ticks: int) -> tf.Tensor:
     """Draws one number in [0, 1) per tick, a function of key and absolute tick alone.
 
     Args:
       key: int32 [2], a stateless seed.
       first_tick: int64 [], index of the first tick in its recording.
-      n_ticks: int32 [], T.
+      n_ticks: T.
 
     Returns:
       float32 [T]; overlapping stretches agree where they overlap.
     """
     first_tick = tf.cast(first_tick, tf.int64)
-    n_ticks = tf.cast(n_ticks, tf.int64)
     first_block = first_tick // _BLOCK_TICKS
-    last_block = (first_tick + n_ticks - 1) // _BLOCK_TICKS
-
-    def draw_block(block: tf.Tensor) -> tf.Tensor:
-        block_key = tf.random.experimental.stateless_fold_in(key, block)
-        return tf.random.stateless_uniform([_BLOCK_TICKS], block_key)
-
-    draws = tf.map_fn(
-        draw_block,
-        tf.range(first_block, last_block + 1),
-        fn_output_signature=tf.TensorSpec([_BLOCK_TICKS], tf.float32),
-    )
     start = first_tick - first_block * _BLOCK_TICKS
-    return tf.reshape(draws, [-1])[start : start + n_ticks]
+    # As many as T ticks can reach into, wherever they start: a loop over just those
+    # that they do reach into costs more than a block too many.
+    n_blocks = (n_ticks - 2) // _BLOCK_TICKS + 2
+    draws = []
+    for block in range(n_blocks):
+        block_key = tf.random.experimental.stateless_fold_in(key, first_block + block)
+        draws.append(tf.random.stateless_uniform([_BLOCK_TICKS], block_key))
+    return tf.concat(draws, axis=0)[start : start + n_ticks]
 
 
 def clip_uniform(key: tf.Tensor, first_tick: tf.Tensor) -> tf.Tensor:
@@ -126,7 +119,7 @@ def clip_zero(p: float) -> Draw:
     """
     condition.check("clip_zero", p)
 
-    def draw(key: tf.Tensor, first_tick: tf.Tensor, n_ticks: tf.Tensor) -> tf.Tensor:
+    def draw(key: tf.Tensor, first_tick: tf.Tensor, n_ticks: int) -> tf.Tensor:
         return zeros_where(tf.fill([n_ticks], clip_uniform(key, first_tick) < p))
 
     return draw
@@ -146,7 +139,7 @@ def frame_zero(p: float) -> Draw:
     """
     condition.check("frame_zero", p)
 
-    def draw(key: tf.Tensor, first_tick: tf.Tensor, n_ticks: tf.Tensor) -> tf.Tensor:
+    def draw(key: tf.Tensor, first_tick: tf.Tensor, n_ticks: int) -> tf.Tensor:
         return zeros_where(tick_uniforms(key, first_tick, n_ticks) < p)
 
     return draw
@@ -166,7 +159,7 @@ def frame_repeat(p: float) -> Draw:
     """
     condition.check("frame_repeat", p)
 
-    def draw(key: tf.Tensor, first_tick: tf.Tensor, n_ticks: tf.Tensor) -> tf.Tensor:
+    def draw(key: tf.Tensor, first_tick: tf.Tensor, n_ticks: int) -> tf.Tensor:
         return repeats_where(tick_uniforms(key, first_tick, n_ticks) < p)
 
     return draw
@@ -186,7 +179,7 @@ def face_zero(p: float) -> Draw:
     """
     condition.check("face_zero", p)
 
-    def draw(key: tf.Tensor, first_tick: tf.Tensor, n_ticks: tf.Tensor) -> tf.Tensor:
+    def draw(key: tf.Tensor, first_tick: tf.Tensor, n_ticks: int) -> tf.Tensor:
         return faces_lost_where(tick_uniforms(key, first_tick, n_ticks) < p)
 
     return draw
@@ -206,7 +199,7 @@ def subclip_zero(p: float) -> Draw:
     """
     condition.check("subclip_zero", p)
 
-    def draw(key: tf.Tensor, first_tick: tf.Tensor, n_ticks: tf.Tensor) -> tf.Tensor:
+    def draw(key: tf.Tensor, first_tick: tf.Tensor, n_ticks: int) -> tf.Tensor:
         n_lost = tf.cast(tf.round(p * tf.cast(n_ticks, tf.float32)), tf.int32)
         places = tf.cast(n_ticks - n_lost + 1, tf.float32)
         start = tf.cast(clip_uniform(key, first_tick) * places, tf.int32)
@@ -242,7 +235,7 @@ def gilbert_elliott(p: float, mean_burst: float, concealment: str = "zero") -> D
     stay_lost = 1.0 if p == 1 else 1.0 - 1.0 / mean_burst
     become_lost = 1.0 if p == 1 else p / mean_burst / (1.0 - p)
 
-    def draw(key: tf.Tensor, first_tick: tf.Tensor, n_ticks: tf.Tensor) -> tf.Tensor:
+    def draw(key: tf.Tensor, first_tick: tf.Tensor, n_ticks: int) -> tf.Tensor:
         u = tick_uniforms(key, first_tick, n_ticks)
         # Whatever the state before, u below both thresholds loses the frame and u
         # above both receives it. Between them the state is kept (bursts longer than

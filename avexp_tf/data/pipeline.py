@@ -183,7 +183,7 @@ def training_batches(
             for simulate in simulates
         ]
         clip = _one_of(draws, seed, epoch, position // data.batch_size)
-        return clips.training_example(clips.with_float_video(clip))
+        return clips.training_example(clip)
 
     n_records = source.reader.n_records
     order_seed = _order_seed(seed, epoch)
@@ -202,7 +202,7 @@ def training_batches(
                 data_service,
             )
         )
-    return examples.batch(data.batch_size).skip(first_step).prefetch(_BATCHES_AHEAD)
+    return _ahead(examples.batch(data.batch_size).skip(first_step))
 
 
 def evaluation_batches(
@@ -239,7 +239,7 @@ def evaluation_batches(
         each = [_with_sources(clip, simulate, seed, 0) for simulate, seed in draws]
         names = ("video_source", "audio_source")
         maps = {name: tf.stack([one[name] for one in each]) for name in names}
-        return clips.with_float_video(clip) | maps
+        return clip | maps
 
     n_records = source.reader.n_records
     if max_recordings:
@@ -248,7 +248,7 @@ def evaluation_batches(
     order = tf.data.Dataset.range(n_records)
     examples = _read(source, order).map(cut, parallel, deterministic=True).unbatch()
     examples = examples.map(lose, parallel, deterministic=True)
-    return examples.batch(data.batch_size).prefetch(_BATCHES_AHEAD)
+    return _ahead(examples.batch(data.batch_size))
 
 
 def _check_background(source: Source, ablations: Sequence[conditions.Ablation]) -> None:
@@ -278,6 +278,15 @@ def _read(source: Source, order: tf.data.Dataset) -> tf.data.Dataset:
     return records.filter(lambda record: tf.strings.length(record) > 0)
 
 
+def _ahead(batches: tf.data.Dataset) -> tf.data.Dataset:
+    """Batches, the next ones made while one is used."""
+    options = tf.data.Options()
+    # The maps take every core from the start. A tuner would come to the same, and an
+    # epoch would end up to a quarter of a second late, when its thread next wakes.
+    options.autotune.enabled = False
+    return batches.prefetch(_BATCHES_AHEAD).with_options(options)
+
+
 def _clips_of_segments(source: Source) -> list[int]:
     return [
         clips.clips_per_segment(n_ticks, source.data.clip_ticks)
@@ -293,8 +302,7 @@ def _with_sources(
 ) -> clips.Tensors:
     key = simulators.clip_key(seed, epoch, clip["recording_id"])
     key = tf.random.experimental.stateless_fold_in(key, _LOSSES_SALT)
-    n_ticks = tf.shape(clip["valid"])[0]
-    sources = simulate(key, clip["first_tick"], n_ticks)
+    sources = simulate(key, clip["first_tick"], clip["valid"].shape[0])
     backgrounds = {"video": clip.get("background_present"), "audio": None}
     composed = {
         f"{name}_source": simulators.compose_gaps(

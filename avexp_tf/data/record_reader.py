@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from avexp_tf import errors
+from avexp_tf import remote
 from avexp_tf.data import example
 from avexp_tf.data import framing
 from avexp_tf.data import manifest as manifests
@@ -76,6 +77,7 @@ class RecordReader:
         self._layout = manifest.layout
         self._shards = manifest.split(split).shards
         self._paths = manifest.shard_paths(records_dir, split)
+        self._is_remote = remote.is_remote(records_dir)
         sizes = [np.asarray(shard.record_bytes, np.int64) for shard in self._shards]
         self._shard_of = np.repeat(np.arange(len(sizes)), [len(s) for s in sizes])
         self._offsets = np.concatenate([np.cumsum(s) - s for s in sizes])
@@ -114,9 +116,11 @@ class RecordReader:
     def _record(self, index: tf.Tensor) -> tf.data.Dataset:
         """The one record; iterating over it is an error if it is damaged."""
         path = tf.gather(tf.constant(self._paths), tf.gather(self._shard_of, index))
-        records = _record_dataset(
-            path, tf.gather(self._offsets, index), tf.gather(self._sizes, index)
-        )
+        # Straight from a local file into the record spares a copy. Of a store in the
+        # network that would be three requests, of length, record and checksums.
+        size = tf.gather(self._sizes, index)
+        buffer_bytes = tf.minimum(size, _LARGEST_BUFFER) if self._is_remote else 0
+        records = _record_dataset(path, tf.gather(self._offsets, index), buffer_bytes)
         recording_id = tf.gather(tf.constant(self._recording_ids), index)
         segment = tf.gather(self._segments, index)
         records = records.map(lambda data: _checked(data, recording_id, segment))
@@ -201,13 +205,13 @@ class RecordReader:
 
 
 def _record_dataset(
-    path: tf.Tensor, offset: tf.Tensor, size: tf.Tensor
+    path: tf.Tensor, offset: tf.Tensor, buffer_bytes: tf.Tensor | int
 ) -> tf.data.Dataset:
     """The one record of `path` at `offset`; its checksums are checked."""
     variant = tf.raw_ops.TFRecordDatasetV2(
         filenames=[path],
         compression_type="",
-        buffer_size=tf.minimum(size, _LARGEST_BUFFER),
+        buffer_size=tf.cast(buffer_bytes, tf.int64),
         byte_offsets=[offset],
         metadata="",
     )

@@ -14,9 +14,9 @@ import tensorflow as tf
 from avexp_tf.data import condition as conditions
 from avexp_tf.data import patterns
 
-# simulate(key int32 [2], first_tick int64 [], n_ticks int32 []) -> (video_source int32
-# [T], audio_source int32 [T])
-Simulator = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+# simulate(key int32 [2], first_tick int64 [], n_ticks T) -> (video_source int32 [T],
+# audio_source int32 [T])
+Simulator = Callable[[tf.Tensor, tf.Tensor, int], tuple[tf.Tensor, tf.Tensor]]
 
 # Salts of the streams of random numbers; "both" shares the video's stream.
 _STREAMS = {"video": 1, "audio": 2}
@@ -95,8 +95,8 @@ def simulator(
         per clip.
 
     Returns:
-      fn(key int32 [2], first_tick int64 [], n_ticks int32 []) -> (video_source int32
-      [T], audio_source int32 [T]).
+      fn(key int32 [2], first_tick int64 [], n_ticks T) -> (video_source int32 [T],
+      audio_source int32 [T]).
     """
     draws = [
         [(c, None if c.modality == "none" else draw_of(c)) for c in alternatives]
@@ -108,7 +108,7 @@ def simulator(
         draw: patterns.Draw | None,
         key: tf.Tensor,
         first_tick: tf.Tensor,
-        n_ticks: tf.Tensor,
+        n_ticks: int,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         maps = {name: tf.range(n_ticks) for name in _STREAMS}
         for name in condition.modalities:
@@ -119,7 +119,7 @@ def simulator(
         return maps["video"], maps["audio"]
 
     def simulate(
-        key: tf.Tensor, first_tick: tf.Tensor, n_ticks: tf.Tensor
+        key: tf.Tensor, first_tick: tf.Tensor, n_ticks: int
     ) -> tuple[tf.Tensor, tf.Tensor]:
         video = audio = tf.range(n_ticks)
         for index, alternatives in enumerate(draws):

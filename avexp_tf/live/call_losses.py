@@ -114,11 +114,7 @@ class CallLosses:
     ) -> dict[str, list[int]]:
         if (condition, start) not in self._drawn:
             simulate = simulator.simulator(((condition,),))
-            drawn = simulate(
-                self._key,
-                tf.constant(start, tf.int64),
-                tf.constant(n_ticks, tf.int32),
-            )
+            drawn = simulate(self._key, tf.constant(start, tf.int64), n_ticks)
             maps = (source.numpy().tolist() for source in drawn)
             # Only the newest: the past is not asked for again.
             self._drawn = {

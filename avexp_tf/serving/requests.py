@@ -90,12 +90,10 @@ def features(batch: Mapping[str, np.ndarray], manifest: manifests.Manifest) -> A
       manifest: Of the records.
     """
     n_ticks = batch["valid"].shape[1]
-    found = {
-        "video": batch["video"][:, :n_ticks],
-        "audio": raw_audio(batch, manifest),
-    }
+    video = batch["video"].astype(np.float32)
+    found = {"video": video[:, :n_ticks], "audio": raw_audio(batch, manifest)}
     if manifest.has_background:
-        found["background"] = batch["video"][:, n_ticks:]
+        found["background"] = video[:, n_ticks:]
     return found
 
 

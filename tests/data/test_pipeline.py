@@ -96,6 +96,7 @@ def check_clip(clip, recording_id, first_tick, manifest):
     n = int(valid.sum())
     at = np.arange(first_tick, first_tick + n)
     assert valid[:n].all()
+    assert clip["video"].dtype == np.float16  # the model widens it
     np.testing.assert_array_equal(clip["video"][:n], stored_video(recording_id)[at])
     expected = np.where(block.label_valid, block.labels, np.nan)[at].astype(np.float32)
     np.testing.assert_array_equal(clip["labels"][:n], expected)

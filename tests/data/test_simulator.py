@@ -21,7 +21,7 @@ PATTERNS = {
 
 def draw(pattern, recording=0, n_ticks=100, first_tick=0, seed=5, epoch=0):
     key = simulator.clip_key(seed, epoch, tf.constant(f"recording-{recording}"))
-    return pattern(key, tf.constant(first_tick, tf.int64), tf.constant(n_ticks)).numpy()
+    return pattern(key, tf.constant(first_tick, tf.int64), n_ticks).numpy()
 
 
 def lost_of(source):
@@ -80,14 +80,14 @@ def test_gilbert_elliott_equals_a_plain_chain():
     for p, mean_burst in ((0.4, 5.0), (0.55, 1.3)):
         key = simulator.clip_key(1, 0, tf.constant("r"))
         first = tf.constant(700, tf.int64)
-        u = patterns.tick_uniforms(key, first, tf.constant(400)).numpy()
+        u = patterns.tick_uniforms(key, first, 400).numpy()
         lost = bool(patterns.clip_uniform(key, first).numpy() < p)
         expected = []
         for value in u:
             stay, become = 1 - 1 / mean_burst, p / mean_burst / (1 - p)
             lost = bool(value < (stay if lost else become))
             expected.append(lost)
-        drawn = patterns.gilbert_elliott(p, mean_burst)(key, first, tf.constant(400))
+        drawn = patterns.gilbert_elliott(p, mean_burst)(key, first, 400)
         np.testing.assert_array_equal(drawn.numpy() == -1, expected)
 
 
@@ -150,7 +150,7 @@ def test_parallel_calls_change_nothing(text):
 
     def one(i):
         key = simulator.clip_key(3, 1, tf.strings.as_string(i))
-        return simulate(key, i * 100, tf.constant(100))
+        return simulate(key, i * 100, 100)
 
     drawn = [
         list(
@@ -168,7 +168,7 @@ def simulate(text, n_ticks=200, recording="r"):
     ablation = condition.parse_ablation((text,) if isinstance(text, str) else text)
     key = simulator.clip_key(3, 1, tf.constant(recording))
     zero = tf.constant(0, tf.int64)
-    pair = simulator.simulator(ablation)(key, zero, tf.constant(n_ticks))
+    pair = simulator.simulator(ablation)(key, zero, n_ticks)
     return [source.numpy() for source in pair]
 
 
