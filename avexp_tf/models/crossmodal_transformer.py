@@ -151,9 +151,9 @@ def _encoder(
         # Without attention nothing else would follow from `valid`.
         x = x * ops.cast(valid, x.dtype)[..., None]
     if model_config.norm == "pre":
-        x = keras.layers.LayerNormalization(
-            epsilon=1e-6, dtype=policy, name=f"{name}_norm"
-        )(x)
+        x = layers.LayerNormalization(epsilon=1e-6, dtype=policy, name=f"{name}_norm")(
+            x
+        )
     return keras.Model(
         {"projected": projected, "source": source, "valid": valid},
         x,

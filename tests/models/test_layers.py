@@ -77,6 +77,7 @@ CASES = {
     "frame_select_missing": Case(
         layers.FrameSelect, {"missing_embedding": True}, ("frames", "source"), 2 * D
     ),
+    "layer_norm": Case(layers.LayerNormalization, {"epsilon": 1e-6}, ("ticks",), 2 * D),
     "positions": Case(layers.SinusoidalPositions, {}, ("ticks",), 0),
     "crossmodal": Case(
         layers.Crossmodal,

@@ -4,6 +4,7 @@ from avexp_tf.models.layers.attention import Attention
 from avexp_tf.models.layers.crossmodal import Crossmodal
 from avexp_tf.models.layers.encoder_layer import EncoderLayer
 from avexp_tf.models.layers.frame_select import FrameSelect
+from avexp_tf.models.layers.layer_norm import LayerNormalization
 from avexp_tf.models.layers.positions import SinusoidalPositions
 
 __all__ = [
@@ -11,5 +12,6 @@ __all__ = [
     "Crossmodal",
     "EncoderLayer",
     "FrameSelect",
+    "LayerNormalization",
     "SinusoidalPositions",
 ]

@@ -8,6 +8,7 @@ import keras
 
 from avexp_tf.models.layers import attention
 from avexp_tf.models.layers import dropout as dropouts
+from avexp_tf.models.layers import layer_norm
 
 
 @keras.saving.register_keras_serializable("avexp_tf")
@@ -65,10 +66,10 @@ class EncoderLayer(keras.layers.Layer):
             name="attention",
         )
         self.attention.build(inputs_shape, inputs_shape)
-        self.attention_norm = keras.layers.LayerNormalization(
+        self.attention_norm = layer_norm.LayerNormalization(
             epsilon=1e-6, dtype=policy, name="attention_norm"
         )
-        self.ff_norm = keras.layers.LayerNormalization(
+        self.ff_norm = layer_norm.LayerNormalization(
             epsilon=1e-6, dtype=policy, name="ff_norm"
         )
         self.ff_inner = keras.layers.Dense(
