@@ -81,7 +81,7 @@ def define_flags() -> None:
     turns.define_flags(rounds=5)
     module = avexp_flags.MODULE
     flags.DEFINE_integer(
-        "steps", 5, "Steps of an epoch; a multiple of 5.", module_name=module
+        "steps", 20, "Steps of an epoch; a multiple of 5.", module_name=module
     )
     flags.DEFINE_string("precision", "float32", "Arithmetic.", module_name=module)
 
