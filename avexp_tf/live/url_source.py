@@ -106,10 +106,15 @@ class UrlSource:
                 for frame in _decoded(packet):
                     if self._stopped.is_set():
                         return
-                    if frame.time is None:
+                    now = time.monotonic()
+                    if frame.time is not None:
+                        secs = float(frame.time)
+                    elif start < math.inf:
+                        # Over RTP some codecs stamp few pictures: as old as it came.
+                        secs = now - start
+                    else:
                         continue
-                    secs = float(frame.time)
-                    start = min(start, time.monotonic() - secs)
+                    start = min(start, now - secs)
                     early_secs = start + secs - time.monotonic()
                     if self._stopped.wait(max(early_secs, 0.0)):
                         return

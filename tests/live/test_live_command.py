@@ -4,6 +4,9 @@ import csv
 import functools
 import http.server
 import itertools
+import os
+import pathlib
+import subprocess
 import threading
 import types
 
@@ -161,27 +164,54 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-def test_a_stream_is_followed_by_its_own_stamps(tmp_path):
+@pytest.fixture
+def talk(tmp_path):
+    """A face for 0.6 seconds of 1.6, and a voice throughout."""
     frames = [(k / 25, calls.picture(k < 15, 60 + k)) for k in range(40)]
     writer.write(tmp_path / "a.mkv", frames, calls.voice(1.6), audio_rate_hz=8_000)
-    handler = functools.partial(Quiet, directory=str(tmp_path))
+    return tmp_path / "a.mkv"
+
+
+def follow(url):
+    """Returns the estimates of a stream of that talk, having looked at them."""
+    with calls.recognizer_of(origin_secs=None, resync_secs=60.0) as call:
+        found = list(
+            itertools.chain.from_iterable(url_source.UrlSource(url).estimates(call))
+        )
+    secs = np.array([one.secs for one in found])
+    assert len(found) >= 45 and np.ptp(np.diff(secs)) < 1e-6
+    seen = np.array([one.video_present for one in found])
+    # A camera's first picture comes before its clock is known.
+    assert seen[(secs > 0.1) & (secs < 0.5)].mean() > 0.9
+    assert not seen[secs > 0.75].any()
+    heard = np.array([one.audio_present for one in found])
+    assert heard[(secs > 0.2) & (secs < 1.4)].mean() > 0.8
+
+
+def test_a_stream_is_followed_by_its_own_stamps(talk):
+    handler = functools.partial(Quiet, directory=str(talk.parent))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        url = f"http://127.0.0.1:{server.server_port}/a.mkv"
-        with calls.recognizer_of(origin_secs=None, resync_secs=60.0) as call:
-            found = list(
-                itertools.chain.from_iterable(url_source.UrlSource(url).estimates(call))
-            )
+        follow(f"http://127.0.0.1:{server.server_port}/a.mkv")
         missing = f"http://127.0.0.1:{server.server_port}/b.mkv"
         with pytest.raises(errors.DataError, match=f"{missing}: can't be opened"):
             url_source.UrlSource(missing)
         server.shutdown()
-    secs = np.array([one.secs for one in found])
-    assert len(found) >= 45 and np.ptp(np.diff(secs)) < 1e-6
-    seen = np.array([one.video_present for one in found])
-    assert seen[secs < 0.5].mean() > 0.9 and not seen[secs > 0.75].any()
-    heard = np.array([one.audio_present for one in found])
-    assert heard[(secs > 0.2) & (secs < 1.4)].mean() > 0.8
+
+
+def test_a_network_camera_is_followed(talk):
+    script = pathlib.Path(__file__).with_name("rtsp_server.py")
+    play = ["/usr/bin/python3", str(script)]
+    if not os.path.exists(play[0]) or subprocess.run(play).returncode:
+        pytest.skip("GStreamer's RTSP server is not installed (see .ci/run)")
+    with subprocess.Popen([*play, str(talk)], stdout=subprocess.PIPE) as server:
+        try:
+            camera = f"rtsp://127.0.0.1:{int(server.stdout.readline())}"
+            follow(f"{camera}/call")
+            with pytest.raises(errors.DataError, match=f"{camera}/no: can't be opened"):
+                url_source.UrlSource(f"{camera}/no")
+        finally:
+            server.kill()
 
 
 def test_a_word_is_a_stream_or_a_file():
