@@ -1,14 +1,17 @@
 """The package in ten lines of a script or a notebook; no flags.
 
-Each function does what a command does, by the same code. Settings are keyword arguments
-with the names of the flags (`avexp-train --help` lists them), and bad ones end in the
-same one line, as `avexp_tf.Error`. Tables come back as pandas DataFrames.
+Settings are keyword arguments with the names of the flags (`avexp-train --help` lists
+them), what a function shares with a command is the same code, and what can't be done
+ends in the same one line, as `avexp_tf.Error`. Tables come back as pandas DataFrames.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import numbers
 import os
+from collections.abc import Iterable
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from typing import Any
@@ -28,7 +31,9 @@ if TYPE_CHECKING:  # heavy, or needing TensorFlow
     import tensorflow as tf
 
     from avexp_tf import recording
+    from avexp_tf.data import condition
     from avexp_tf.data import manifest as manifests
+    from avexp_tf.data import pipeline
 
 Path = str | os.PathLike[str]
 
@@ -41,6 +46,7 @@ def prepare(
     *,
     workers: int = 1,
     overwrite: bool = False,
+    statistics_from: Path | None = None,
     **settings: Any,
 ) -> manifests.Manifest:
     """Writes a corpus as records, as `avexp-prepare` does.
@@ -50,6 +56,8 @@ def prepare(
       out: The records folder.
       workers: Processes that read recordings.
       overwrite: Replace finished records that have other settings.
+      statistics_from: Records whose audio statistics to take, for recordings that a
+        model is only evaluated on; None computes those of the train split.
       **settings: Of the records and of the corpus, by the names of the flags, such as
         `tables="my/features", mapping="my/mapping.json", segment_ticks=500`.
 
@@ -71,16 +79,17 @@ def prepare(
         if name not in values:
             raise _unknown(name, values)
         # Flags take lists and the plain values of a config; paths are text there.
-        values[name].value = (
-            os.fspath(value) if isinstance(value, os.PathLike) else value
-        )
+        if values[name].flag_type() == "string" and not isinstance(value, str):
+            value = _path(name, value)
+        values[name].value = value
     values.mark_as_parsed()
     return prepare_lib.prepare(
         registry.from_flags(corpus, values),
-        out,
+        _path("out", out),
         avexp_flags.parsed(config.RecordsConfig, values),
-        n_workers=workers,
+        n_workers=_whole("workers", workers, minimum=1),
         overwrite=overwrite,
+        statistics_from=_optional("statistics_from", statistics_from),
     )
 
 
@@ -97,12 +106,15 @@ def load_records(
 
     Args:
       records: A folder that `prepare` wrote.
-      split: train is shuffled and cut at random offsets; dev, validation and test come
-        in order.
+      split: train is shuffled and cut at random offsets, each time that one goes
+        through it anew; dev, validation and test come in order. Where the last clip of
+        a segment overlaps the one before, its ticks come twice (`evaluate` averages
+        them).
       ablation: Losses to draw, such as `"video:frame_repeat:0.5"`; several are applied
         together. Of `"a|b"` one is drawn per clip, of `"a/b"` one per train batch.
       seed: Of order and losses.
-      epoch: Counted from 0; each has an order, offsets and losses of its own.
+      epoch: Of the first time through train, counted from 0. Each has an order,
+        offsets and losses of its own, which are the same wherever it is opened again.
       **settings: Of `config.DataConfig`, such as `batch_size=8, clip_ticks=50`.
 
     Returns:
@@ -115,10 +127,11 @@ def load_records(
       errors.ConfigError: if a setting is unknown or breaks its rule.
       errors.DataError: if the records can't be used.
     """
-    data = _section(config.DataConfig, settings, records=os.fspath(records))
+    data = _section(config.DataConfig, settings, records=_path("records", records))
+    seed, epoch = _whole("seed", seed), _whole("epoch", epoch)
     from avexp_tf.data import condition
 
-    losses = condition.parse_ablations(_texts(ablation))
+    losses = condition.parse_ablations(_texts("ablation", ablation))
     if split != "train" and len(losses) > 1:
         raise errors.ConfigError(
             f"ablation {ablation!r}: losses separated by / are drawn per train batch"
@@ -129,7 +142,7 @@ def load_records(
 
     source = pipeline.Source.open(data, split)
     if split == "train":
-        return pipeline.training_batches(source, losses, seed, epoch)
+        return _epochs(source, losses, seed, epoch)
 
     def example(clip: dict[str, tf.Tensor]) -> Any:
         sources = ("video_source", "audio_source")
@@ -159,9 +172,9 @@ def simulate(
     """
     from avexp_tf.data import condition as conditions
 
-    losses = conditions.parse_ablation(_texts(condition))
-    if n_ticks < 1:
-        raise errors.ConfigError(f"n_ticks={n_ticks}: must be at least 1")
+    losses = conditions.parse_ablation(_texts("condition", condition))
+    n_ticks = _whole("n_ticks", n_ticks, minimum=1)
+    seed, first_tick = _whole("seed", seed), _whole("first_tick", first_tick)
     _start()
     import pandas as pd
     import tensorflow as tf
@@ -212,7 +225,8 @@ def build_model(
         dims = crossmodal_transformer.InputDims()
         model = crossmodal_transformer.build(experiment.model, dims, precision)
     else:
-        model = run_dir.build_model(experiment, manifests.Manifest.load(records))
+        manifest = manifests.Manifest.load(_path("records", records))
+        model = run_dir.build_model(experiment, manifest)
     model.compile(
         optimizer=keras.optimizers.Adam(experiment.train.learning_rate),
         loss={name: objectives.CCCLoss() for name in config.TARGETS},
@@ -234,9 +248,9 @@ def train(
     Args:
       records: A folder that `prepare` wrote.
       run_dir: Folder for everything of this run; one that was stopped goes on.
-      strategy: One of the paper's models: baseline, clip_zero, frame_zero,
-        frame_repeat, video_only, audio_only; empty takes name, variant and ablation
-        from the settings.
+      strategy: One of the paper's models, baseline, clip_zero, frame_zero,
+        frame_repeat, video_only, audio_only, or a further one, such as robust; empty
+        takes name, variant and ablation from the settings.
       resume: False forgets what the folder holds of this run.
       **settings: Of `config.DataConfig`, `config.ModelConfig` and `config.TrainConfig`,
         such as `epochs=3, d_model=64`.
@@ -250,7 +264,8 @@ def train(
       errors.DataError: if the records can't be used.
       errors.RunError: if the folder is another run's, or the loss is not finite.
     """
-    experiment = _experiment(records, strategy, settings)
+    experiment = _experiment(_path("records", records), strategy, settings)
+    run_dir = _path("run_dir", run_dir)
     _start()
     import pandas as pd
 
@@ -294,20 +309,22 @@ def evaluate(
     """
     from avexp_tf.evaluation import protocol
 
-    tested = protocol.parse_conditions(_texts(conditions))
+    tested = protocol.parse_conditions(_texts("conditions", conditions))
+    paths = _paths("run_dirs", run_dirs)
+    if not isinstance(loss_seeds, Iterable) or isinstance(loss_seeds, str):
+        raise errors.ConfigError(f"loss_seeds={loss_seeds!r}: must be a list")
+    out = None if out is None else _path("out", out)
     _start()
     from avexp_tf.data import pipeline
     from avexp_tf.evaluation import sweep
     from avexp_tf.training import run_dir as run_dir_lib
 
     seeds = sweep.check_seeds("loss_seeds", [str(seed) for seed in loss_seeds])
-    paths = _listed(run_dirs)
-    if not paths:
-        raise errors.ConfigError("run_dirs: must name at least one run")
     models = [run_dir_lib.TrainedModel.load(path) for path in paths]
+    sweep.check_names(models)
     data = models[0].run_dir.config().data
     if records is not None:
-        data = dataclasses.replace(data, records=os.fspath(records))
+        data = dataclasses.replace(data, records=_path("records", records))
     if eval_stride:
         data = dataclasses.replace(data, eval_stride=eval_stride)
     result = sweep.evaluate(models, pipeline.Source.open(data, split), tested, seeds)
@@ -321,24 +338,53 @@ def evaluate(
     return result.results
 
 
-def export(run_dir: Path, out: Path) -> pathlib.Path:
-    """Writes a SavedModel with normalisation and presence flags inside.
+def export(run_dir: Path, out: Path, **settings: Any) -> pathlib.Path:
+    """Writes the next version of a model: a SavedModel, and LiteRT files beside it.
+
+    As `avexp-export` does, with normalisation and presence flags inside, if on records
+    under every loss pattern it predicts what the Keras model predicts. Prints which
+    LiteRT files were left out because they lose too much.
 
     Args:
       run_dir: Of a training.
       out: Folder of the versions, as TensorFlow Serving reads it.
+      **settings: By the names of the flags (`avexp-export --help`), such as
+        `litert=("float32",)`; `litert=()` converts none, which is quicker.
 
     Returns:
       The folder of the new version, `out/1`, `out/2` and so on.
 
     Raises:
-      errors.RunError: if the run has no weights.
-      errors.DataError: if the folder can't be written.
+      errors.ConfigError: if a setting is unknown or breaks its rule.
+      errors.RunError: if the run has no weights, or what was exported does not predict
+        the same, and nothing was written.
+      errors.DataError: if the records can't be used, or the folder can't be written.
     """
-    _start()
-    from avexp_tf.serving import saved_model
+    from avexp_tf.serving import export_config
 
-    return saved_model.export(run_dir, out)
+    kinds = (
+        export_config.ExportConfig,
+        export_config.GateConfig,
+        export_config.LiteRtConfig,
+    )
+    if "litert" in settings:
+        settings["litert"] = _texts("litert", settings["litert"])
+    content, gate, variants = _sections(kinds, settings)
+    run_dir, out = _path("run_dir", run_dir), _path("out", out)
+    _start()
+    from avexp_tf.serving import shipping
+
+    shipped = shipping.ship(
+        run_dir, out, content, gate, variants.variants, report=print
+    )
+    for name, reason in shipped.left_out.items():
+        print(f"left out: {name}: {reason}")
+    if shipped.path is None:
+        raise errors.RunError(
+            f"{run_dir}: nothing was written: the export does not predict what the "
+            "model does"
+        )
+    return shipped.path
 
 
 def predict(
@@ -370,7 +416,8 @@ def predict(
     from avexp_tf import recording as recording_lib
     from avexp_tf.serving import model_source
 
-    source = model_source.find(model)
+    paths = [] if isinstance(inputs, recording_lib.Block) else _paths("inputs", inputs)
+    source = model_source.find(_path("model", model))
     if isinstance(inputs, recording_lib.Block):
         _start()
         import pandas as pd
@@ -388,8 +435,7 @@ def predict(
     from avexp_tf.corpora.media import corpus as media_corpus
     from avexp_tf.serving import media_features
 
-    words = _listed(inputs)
-    paths = media_corpus.find([os.fspath(word) for word in words], flag="")
+    files = media_corpus.find(paths, flag="")
     extractor = media_features.extractor(
         source.manifest, visual_backbone, visual_weights
     )
@@ -403,12 +449,37 @@ def predict(
         source.predictor(eval_stride), extractor, media_features.clock(source.manifest)
     )
     tables = []
-    for path in paths:
-        for ticks in predictor.predict(path):
+    for file in files:
+        for ticks in predictor.predict(file):
             table = prediction_table.frame(ticks)
-            table.insert(0, "file", os.fspath(path))
+            table.insert(0, "file", os.fspath(file))
             tables.append(table)
     return pd.concat(tables, ignore_index=True)
+
+
+def _epochs(
+    source: pipeline.Source,
+    losses: Sequence[condition.Ablation],
+    seed: int,
+    first_epoch: int,
+) -> tf.data.Dataset:
+    """Training batches; each time that one goes through them, the next epoch's."""
+    import tensorflow as tf
+
+    from avexp_tf.data import pipeline
+
+    epochs = itertools.count(first_epoch)
+    numbers = tf.data.Dataset.from_generator(
+        lambda: [next(epochs)], output_signature=tf.TensorSpec([], tf.int64)
+    )
+    batches = numbers.flat_map(
+        lambda epoch: pipeline.training_batches(source, losses, seed, epoch)
+    )
+    if source.data.on_corrupt == "skip":
+        return batches  # of which there may be fewer
+    return batches.apply(
+        tf.data.experimental.assert_cardinality(source.steps_per_epoch)
+    )
 
 
 def _start() -> None:
@@ -420,27 +491,20 @@ def _start() -> None:
 
 
 def _experiment(
-    records: Path, strategy: str, settings: dict[str, Any]
+    records: str, strategy: str, settings: dict[str, Any]
 ) -> config.ExperimentConfig:
-    sections = (config.DataConfig, config.ModelConfig, config.TrainConfig)
-    known = [name for kind in sections for name in config.field_kinds(kind)]
-    for name in settings:
-        if name not in known or name == "records":
-            raise _unknown(name, known)
-        if strategy and name in ("name", "variant", "ablation"):
+    if "records" in settings:
+        raise _unknown("records", config.field_kinds(config.TrainConfig))
+    for name in ("name", "variant", "ablation"):
+        if strategy and name in settings:
             raise errors.ConfigError(
                 f"strategy={strategy!r}: sets {name}; give one of the two"
             )
-    data, model, training = (
-        {name: settings[name] for name in config.field_kinds(kind) if name in settings}
-        for kind in sections
-    )
-    if "ablation" in training:
-        training["ablation"] = _texts(training["ablation"])
+    if "ablation" in settings:
+        settings["ablation"] = _texts("ablation", settings["ablation"])
+    kinds = (config.DataConfig, config.ModelConfig, config.TrainConfig)
     experiment = config.ExperimentConfig(
-        config.DataConfig(records=os.fspath(records), **data),
-        config.ModelConfig(**model),
-        config.TrainConfig(**training),
+        *_sections(kinds, {"records": records, **settings})
     )
     from avexp_tf.data import condition
 
@@ -450,6 +514,24 @@ def _experiment(
     from avexp_tf.evaluation import protocol
 
     return protocol.experiment_of(strategy, experiment, experiment.train.seed)
+
+
+def _sections(kinds: Sequence[type], settings: dict[str, Any]) -> list[Any]:
+    """Divides settings among the configs that have them."""
+    known = [name for kind in kinds for name in config.field_kinds(kind)]
+    for name in settings:
+        if name not in known:
+            raise _unknown(name, known)
+    return [
+        kind(
+            **{
+                name: settings[name]
+                for name in config.field_kinds(kind)
+                if name in settings
+            }
+        )
+        for kind in kinds
+    ]
 
 
 def _section(kind: type[_Section], settings: dict[str, Any], **given: Any) -> _Section:
@@ -466,11 +548,48 @@ def _unknown(name: str, known: Any) -> errors.ConfigError:
     )
 
 
-def _texts(words: str | Sequence[str]) -> tuple[str, ...]:
+def _whole(name: str, value: Any, minimum: int = 0) -> int:
+    """A whole number that the stateless draws can take."""
+    largest = 2**31 - 1
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, numbers.Integral)
+        or not minimum <= value <= largest
+    ):
+        raise errors.ConfigError(
+            f"{name}={value!r}: must be a whole number from {minimum} to {largest}"
+        )
+    return int(value)
+
+
+def _texts(name: str, words: Any) -> tuple[str, ...]:
     """One text, with commas between the parts as in a flag, or several."""
-    return tuple(words.split(",")) if isinstance(words, str) else tuple(words)
+    if isinstance(words, str):
+        return tuple(words.split(",")) if words else ()
+    if not _is_list_of(words, str):
+        raise errors.ConfigError(f"{name}={words!r}: must be text, or a list of texts")
+    return tuple(words)
 
 
-def _listed(paths: Path | Sequence[Path]) -> list[Path]:
+def _path(name: str, value: Any) -> str:
+    if not isinstance(value, str | os.PathLike) or not os.fspath(value):
+        raise errors.ConfigError(f"{name}={value!r}: must be a path")
+    return os.fspath(value)
+
+
+def _optional(name: str, value: Any) -> str:
+    """The path, or the empty text that commands take for none."""
+    return "" if value is None else _path(name, value)
+
+
+def _paths(name: str, value: Any) -> list[str]:
     """One path or several."""
-    return [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    if isinstance(value, str | os.PathLike):
+        return [_path(name, value)]
+    if not _is_list_of(value, str | os.PathLike) or not value:
+        raise errors.ConfigError(f"{name}: must be a path or a list of at least one")
+    return [_path(name, one) for one in value]
+
+
+def _is_list_of(value: Any, kind: Any) -> bool:
+    return isinstance(value, Sequence) and all(isinstance(one, kind) for one in value)

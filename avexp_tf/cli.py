@@ -15,6 +15,7 @@ from absl import flags
 
 from avexp_tf import errors
 from avexp_tf import flags as avexp_flags
+from avexp_tf import presets
 from avexp_tf import quiet
 from avexp_tf import remote
 from avexp_tf import termination
@@ -58,7 +59,7 @@ def _answer(
         print(flags.FLAGS.module_help(avexp_flags.MODULE))
         return 0
     try:
-        rest = flags.FLAGS(argv)
+        rest = flags.FLAGS(_with_presets(argv))
     except (flags.Error, OSError) as error:
         return _fail(str(error).removeprefix("ERROR:: "))  # absl's, of a flag file
     try:
@@ -77,6 +78,18 @@ def _answer(
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         return _fail(f"{where}{error.strerror or error}")
+
+
+def _with_presets(argv: list[str]) -> list[str]:
+    """Returns the command line, with the paths of the presets that it names."""
+    words = list(argv)
+    for index, word in enumerate(words):
+        name, equals, file = word.partition("=")
+        if name in ("--flagfile", "-flagfile") and equals:
+            words[index] = f"{name}={presets.found(file)}"
+        elif word in ("--flagfile", "-flagfile") and index + 1 < len(words):
+            words[index + 1] = presets.found(words[index + 1])
+    return words
 
 
 def no_positionals(rest: Sequence[str]) -> None:

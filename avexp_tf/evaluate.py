@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import pathlib
-import typing
 from collections.abc import Sequence
 
 from absl import flags
@@ -22,9 +20,6 @@ from avexp_tf import errors
 from avexp_tf import files
 from avexp_tf import flags as avexp_flags
 from avexp_tf import runtime
-
-if typing.TYPE_CHECKING:
-    from avexp_tf.training import run_dir as run_dirs
 
 
 def define_flags() -> None:
@@ -66,8 +61,10 @@ def main(argv: Sequence[str]) -> None:
 
     loss_seeds = sweep.check_seeds("loss_seeds", values.loss_seeds)
     run_paths = values.run_dir.split(",")
+    if "" in run_paths:
+        raise errors.ConfigError(f"--run_dir={values.run_dir}: has an empty name")
     models = [run_dirs.TrainedModel.load(path) for path in run_paths]
-    _check_names(models)
+    sweep.check_names(models)
     data: config.DataConfig = models[0].run_dir.config().data
     if values.records:
         data = dataclasses.replace(data, records=values.records)
@@ -88,19 +85,6 @@ def main(argv: Sequence[str]) -> None:
     print(report.write(result.results, drawn, data.records, out))
     for name in ("results.csv", "recordings.csv", "report.md", *drawn):
         print(os.path.join(out, name))
-
-
-def _check_names(models: Sequence[run_dirs.TrainedModel]) -> None:
-    """Raises ConfigError if results could not tell two models apart."""
-    paths: dict[tuple[str, int], pathlib.Path] = {}
-    for model in models:
-        key = model.name, model.train_seed
-        other = paths.setdefault(key, model.run_dir.path)
-        if other is not model.run_dir.path:
-            raise errors.ConfigError(
-                f"--run_dir: {other} and {model.run_dir.path} are both {model.name} of "
-                f"seed {model.train_seed}; train one of them with another --name"
-            )
 
 
 def run() -> None:

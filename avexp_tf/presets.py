@@ -7,6 +7,7 @@ import pathlib
 from avexp_tf import errors
 
 _PACKAGE = pathlib.Path(__file__).parent
+_FOLDER = "configs"
 
 
 def path(name: str) -> pathlib.Path:
@@ -18,7 +19,22 @@ def path(name: str) -> pathlib.Path:
     Raises:
       errors.ConfigError: if there is none of this name.
     """
-    for folder in (_PACKAGE / "configs", _PACKAGE.parent / "configs"):
+    for folder in (_PACKAGE / _FOLDER, _PACKAGE.parent / _FOLDER):
         if (folder / name).is_file():
             return folder / name
-    raise errors.ConfigError(f"preset {name!r}: no such file in {_PACKAGE / 'configs'}")
+    raise errors.ConfigError(f"preset {name!r}: no such file in {_PACKAGE / _FOLDER}")
+
+
+def found(file: str) -> str:
+    """Returns a file, or the preset that it names where it is not there.
+
+    Args:
+      file: Such as `configs/paper.flags`, which works from any folder so.
+    """
+    wanted = pathlib.Path(file)
+    if wanted.parent != pathlib.Path(_FOLDER) or wanted.exists():
+        return file
+    try:
+        return str(path(wanted.name))
+    except errors.ConfigError:
+        return file

@@ -104,6 +104,8 @@ def run_study(
     from avexp_tf.evaluation import study
     from avexp_tf.evaluation import study_report
 
+    if n_resamples < 2:
+        raise errors.ConfigError(f"--resamples={n_resamples}: must be at least 2")
     n_jobs, threads = study.check_jobs(jobs)
     manifest = manifests.Manifest.load(base.data.records)
     for split in ("train", "dev", "validation"):

@@ -91,6 +91,25 @@ def test_the_same_seed_and_epoch_give_the_same_batches(records):
     assert (first(seed=3, epoch=1) != first(seed=3, epoch=2)).any()
 
 
+def test_each_time_through_the_train_split_is_the_next_epoch(records):
+    def open_at(epoch):
+        losses = "video:frame_zero:0.5/video:frame_repeat:0.5"
+        return avexp_tf.load_records(records, ablation=losses, epoch=epoch, **DATA)
+
+    def contents(batches):
+        both = [(a["video"].numpy(), a["video_source"].numpy()) for a, _ in batches]
+        return [np.concatenate(part) for part in zip(*both, strict=True)]
+
+    batches = open_at(4)
+    assert len(batches) == len(list(batches))
+    fifth = contents(batches)
+    for ours, again in zip(fifth, contents(open_at(5)), strict=True):
+        np.testing.assert_array_equal(ours, again)
+    sixth = contents(batches)
+    assert not np.array_equal(fifth[0], sixth[0])
+    assert not np.array_equal(fifth[1], sixth[1])
+
+
 def test_evaluation_clips_cover_every_label_once(records):
     labels = 0
     for inputs, targets in avexp_tf.load_records(
@@ -127,9 +146,24 @@ def test_evaluation_returns_the_table_that_it_writes(run, tmp_path):
     assert (tmp_path / "figure_4.png").stat().st_size > 1000
 
 
+def test_one_run_is_not_evaluated_as_two(run):
+    with pytest.raises(avexp_tf.Error, match="are both clip_zero of seed 0"):
+        avexp_tf.evaluate([run, run], "none")
+
+
+def test_records_to_evaluate_on_take_the_statistics_of_others(records, tmp_path):
+    others = {**CORPUS, "synthetic_seed": 5, "validation_fraction": 1.0}
+    made = avexp_tf.prepare("synthetic", tmp_path, statistics_from=records, **others)
+    known = avexp_tf.prepare("synthetic", records, **CORPUS)
+    assert made.audio_statistics == known.audio_statistics
+
+
 def test_a_run_and_its_export_predict_the_same(run, records, tmp_path):
-    exported = avexp_tf.export(run, tmp_path / "export")
+    exported = avexp_tf.export(run, tmp_path / "export", litert="float32")
     assert exported == tmp_path / "export" / "1"
+    extra = exported / "assets.extra"
+    assert [file.name for file in (extra / "litert").iterdir()] == ["float32.tflite"]
+    assert "# Parity: passed" in (extra / "parity.md").read_text()
     rng = np.random.default_rng(0)
     n_ticks = 70
     block = recording.Block(
@@ -167,10 +201,27 @@ def test_a_run_and_its_export_predict_the_same(run, records, tmp_path):
         ),
         (lambda r: avexp_tf.train(r, r / "x", records=1), "multiple values"),
         (lambda r: avexp_tf.simulate("video:lost:1"), "pattern 'lost' must be one"),
-        (lambda r: avexp_tf.simulate("none", 0), "n_ticks=0: must be at least 1"),
-        (lambda r: avexp_tf.evaluate([]), "run_dirs: must name at least one"),
+        (lambda r: avexp_tf.simulate("none", 0), "n_ticks=0: must be a whole"),
+        (lambda r: avexp_tf.evaluate([]), "run_dirs: must be a path or a list"),
         (lambda r: avexp_tf.evaluate(r, "fog"), "condition 'fog': must read"),
         (lambda r: avexp_tf.predict(r / "x", "a.mp4"), "no such folder"),
+        (lambda r: avexp_tf.prepare("synthetic", ""), "out='': must be a path"),
+        (lambda r: avexp_tf.prepare("synthetic", r, workers=0), "workers=0: must be a"),
+        (lambda r: avexp_tf.prepare("table", r, tables=["a"]), "tables=.*be a path"),
+        (lambda r: avexp_tf.load_records(None), "records=None: must be a path"),
+        (lambda r: avexp_tf.load_records(r, ablation=None), "ablation=None: must be t"),
+        (lambda r: avexp_tf.load_records(r, seed="a"), "seed='a': must be a whole"),
+        (lambda r: avexp_tf.load_records(r, epoch=-1), "epoch=-1: must be a whole"),
+        (lambda r: avexp_tf.simulate("none", 5.5), "n_ticks=5.5: must be a whole"),
+        (lambda r: avexp_tf.simulate("none", seed=2**70), "seed=11.*: must be a whole"),
+        (lambda r: avexp_tf.build_model(7), "records=7: must be a path"),
+        (lambda r: avexp_tf.train(r, ""), "run_dir='': must be a path"),
+        (lambda r: avexp_tf.evaluate(r, None), "conditions=None: must be text"),
+        (lambda r: avexp_tf.evaluate(r, loss_seeds=1), "loss_seeds=1: must be a list"),
+        (lambda r: avexp_tf.export(r, r, rounds=1), "setting 'rounds': not known"),
+        (lambda r: avexp_tf.export(r, r, litert="int4"), "'int4' must be one of"),
+        (lambda r: avexp_tf.predict(r, []), "inputs: must be a path or a list"),
+        (lambda r: avexp_tf.predict(r, pd.DataFrame({"a": [1]})), "inputs: must be a"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_line(call, message, records):

@@ -117,6 +117,32 @@ def test_later_flags_come_before_those_of_a_file(flag_file, capsys, order):
     assert found == [4 if order == 1 else 3]
 
 
+@pytest.mark.parametrize("words", [["--flagfile=F"], ["--flagfile", "F"]])
+def test_presets_are_found_from_any_folder(words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    seen = []
+
+    def answer(name):
+        given = [word.replace("F", name) for word in words]
+        return run(
+            lambda _: seen.append(absl_flags.FLAGS.avexp_test_width),
+            capsys,
+            *given,
+            define=define_width,
+        )
+
+    # The preset is read: its flags are not this command's.
+    code, _, stderr = answer("configs/demo.flags")
+    assert code == 2 and "Unknown command line flag" in stderr
+    code, _, stderr = answer("configs/mine.flags")
+    assert code == 2 and "configs/mine.flags" in stderr
+    mine = tmp_path / "configs" / "demo.flags"
+    mine.parent.mkdir()
+    mine.write_text("--avexp_test_width=7\n")
+    assert answer("configs/demo.flags")[0] == 0
+    assert seen == [7]
+
+
 @pytest.mark.parametrize(
     ("word", "message"),
     [

@@ -84,7 +84,7 @@ def trained(tmp_path_factory):
     return folder
 
 
-def study(trained, out):
+def study(trained, out, n_resamples=50):
     if not out.exists():
         shutil.copytree(trained / "runs", out)
     return reproduce.run_study(
@@ -95,7 +95,7 @@ def study(trained, out):
         LOSS_SEEDS,
         out,
         jobs=1,
-        n_resamples=50,
+        n_resamples=n_resamples,
     )
 
 
@@ -104,6 +104,12 @@ def finished(trained, tmp_path_factory):
     """A study that nobody stopped: its folder and what it returned."""
     out = tmp_path_factory.mktemp("study") / "out"
     return out, study(trained, out)
+
+
+def test_resamples_are_checked_before_the_trainings(trained, tmp_path):
+    with pytest.raises(errors.ConfigError, match="--resamples=1: must be at least 2"):
+        study(trained, tmp_path, n_resamples=1)
+    assert not list(tmp_path.iterdir())
 
 
 def test_everything_is_written(finished):

@@ -179,9 +179,11 @@ def test_models_that_results_could_not_tell_apart(run, tmp_path, capsys):
     shutil.copytree(run, tmp_path / "again")
     message = fails(capsys, evaluate, f"--run_dir={run},{tmp_path}/again")
     assert message == (
-        f"--run_dir: {run} and {tmp_path}/again are both baseline of seed 0; train one "
+        f"{run} and {tmp_path}/again are both baseline of seed 0; train one "
         "of them with another --name"
     )
+    message = fails(capsys, evaluate, f"--run_dir={run},")
+    assert message == f"--run_dir={run},: has an empty name"
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,7 @@ def training_batches(
     source: Source,
     ablations: Sequence[conditions.Ablation],
     seed: int,
-    epoch: int,
+    epoch: int | tf.Tensor,
     first_step: int = 0,
     data_service: str = "",
 ) -> tf.data.Dataset:
@@ -139,7 +139,7 @@ def training_batches(
       ablations: Losses, see `condition.parse_ablations`; of several, one is drawn per
         batch, and so a CCC over the batch is of that one alone.
       seed: Of the run.
-      epoch: Counted from 0.
+      epoch: Counted from 0; a tensor inside another pipeline.
       first_step: Batches to skip, to resume in the middle of an epoch.
       data_service: Address of a tf.data service's dispatcher, `grpc://host:port`, whose
         workers read and cut; empty does it here. They share out the records as they
@@ -298,7 +298,7 @@ def _with_sources(
     clip: clips.Tensors,
     simulate: simulators.Simulator,
     seed: int,
-    epoch: int,
+    epoch: int | tf.Tensor,
 ) -> clips.Tensors:
     key = simulators.clip_key(seed, epoch, clip["recording_id"])
     key = tf.random.experimental.stateless_fold_in(key, _LOSSES_SALT)
@@ -316,25 +316,27 @@ def _with_sources(
 def _one_of(
     draws: Sequence[Callable[[], clips.Tensors]],
     seed: int,
-    epoch: int,
+    epoch: int | tf.Tensor,
     batch: tf.Tensor,
 ) -> clips.Tensors:
     """Returns what one of the draws gives, the same one for a whole batch."""
     if len(draws) == 1:
         return draws[0]()
-    key = tf.constant([seed, epoch], tf.int32)
+    key = tf.stack([tf.cast(seed, tf.int32), tf.cast(epoch, tf.int32)])
     for number in (_BATCH_SALT, batch):
         key = tf.random.experimental.stateless_fold_in(key, number)
     choice = tf.random.stateless_uniform([], key, 0, len(draws), tf.int32)
     return tf.switch_case(choice, draws)
 
 
-def _segment_key(record: clips.Tensors, seed: int, epoch: int, salt: int) -> tf.Tensor:
+def _segment_key(
+    record: clips.Tensors, seed: int, epoch: int | tf.Tensor, salt: int
+) -> tf.Tensor:
     key = simulators.clip_key(seed, epoch, record[schema.RECORDING_ID])
     key = tf.random.experimental.stateless_fold_in(key, salt)
     return tf.random.experimental.stateless_fold_in(key, record[schema.SEGMENT_INDEX])
 
 
-def _order_seed(seed: int, epoch: int) -> int:
+def _order_seed(seed: int, epoch: int | tf.Tensor) -> int | tf.Tensor:
     """One number of both; `shuffle` takes no pair."""
     return (seed * 1_000_003 + epoch * 7919 + 1) % (2**31 - 1)

@@ -365,6 +365,19 @@ def save(result: SweepResult, out_dir: str | os.PathLike[str]) -> None:
             table.to_csv(file, index=False, float_format="%.6g")
 
 
+def check_names(models: Sequence[run_dirs.TrainedModel]) -> None:
+    """Raises ConfigError if results could not tell two models apart."""
+    paths: dict[tuple[str, int], os.PathLike[str]] = {}
+    for model in models:
+        key = model.name, model.train_seed
+        other = paths.setdefault(key, model.run_dir.path)
+        if other is not model.run_dir.path:
+            raise errors.ConfigError(
+                f"{other} and {model.run_dir.path} are both {model.name} of seed "
+                f"{model.train_seed}; train one of them with another --name"
+            )
+
+
 def check_seeds(flag: str, texts: Sequence[str]) -> list[int]:
     """Returns seeds as numbers.
 

@@ -25,8 +25,8 @@ class CCCMetric(keras.metrics.Metric):
       float64 [].
     """
 
-    def __init__(self, name: str = "ccc", **kwargs: Any):
-        super().__init__(name=name, dtype="float64", **kwargs)
+    def __init__(self, name: str = "ccc", dtype: Any = "float64"):
+        super().__init__(name=name, dtype=dtype)
         self.moments = self.add_weight(
             shape=(moments.SIZE,), initializer="zeros", name="moments", dtype="float64"
         )

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from avexp_tf import config
+from avexp_tf import objectives
 from avexp_tf.models import crossmodal_transformer
 
 DIMS = crossmodal_transformer.InputDims(video=6, audio=4, context_ticks=5)
@@ -336,3 +337,28 @@ def test_gradients_reach_every_weight():
         # A bias of the keys shifts all logits of a query alike.
         if "key/bias" not in weight.path:
             assert gradient is not None and np.abs(gradient).max() > 0, weight.path
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"positions": "distance", "missing_embedding": True, "ignore_missing": True},
+        {"variant": "audio_only", "dropout": 0.0},
+    ],
+)
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+def test_a_model_is_saved_and_loaded_as_keras_does(options, precision, tmp_path):
+    model = build(precision=precision, **options)
+    model.compile(
+        optimizer="adam",
+        loss={name: objectives.CCCLoss() for name in config.TARGETS},
+        metrics={name: [objectives.CCCMetric()] for name in config.TARGETS},
+    )
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    expected = predict(model, inputs_of())
+    np.testing.assert_array_equal(predict(again, inputs_of()), expected)
+    labels = {name: np.zeros((3, T), np.float32) for name in config.TARGETS}
+    taken = {name: inputs_of()[name] for name in again.input}
+    assert "valence_ccc" in again.evaluate(taken, labels, verbose=0, return_dict=True)

@@ -173,7 +173,7 @@ def test_exports_are_numbered_and_predict(trained):
     bucket, _ = trained
     for number in ("1", "2"):
         forget_copies()
-        made = avexp_tf.export(f"{bucket}/run", f"{bucket}/export")
+        made = avexp_tf.export(f"{bucket}/run", f"{bucket}/export", litert=())
         assert made.name == number
         assert number in remote.children(f"{bucket}/export")
     forget_copies()

@@ -9,6 +9,7 @@ from absl import flags
 
 from avexp_tf import errors
 from avexp_tf import flags as avexp_flags
+from avexp_tf import presets
 
 
 def define_flags(flag_values: flags.FlagValues = flags.FLAGS) -> None:
@@ -44,6 +45,5 @@ def from_flags(flag_values: flags.FlagValues = flags.FLAGS):
     for name in ("tables", "mapping"):
         if not flag_values[name].value:
             raise errors.ConfigError(f"--{name} must be given with --corpus=table")
-    return corpus.TableCorpus(
-        flag_values.tables, mapping.Mapping.load(flag_values.mapping)
-    )
+    file = presets.found(flag_values.mapping)
+    return corpus.TableCorpus(flag_values.tables, mapping.Mapping.load(file))

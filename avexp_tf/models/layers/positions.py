@@ -36,3 +36,7 @@ class SinusoidalPositions(keras.layers.Layer):
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Returns the input's shape."""
         return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns Keras's own settings, which it can't find by itself in a policy."""
+        return super().get_config()
