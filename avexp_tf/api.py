@@ -554,7 +554,7 @@ def _whole(name: str, value: Any, minimum: int = 0) -> int:
     if (
         isinstance(value, bool)
         or not isinstance(value, numbers.Integral)
-        or not minimum <= value <= largest
+        or not minimum <= int(value) <= largest
     ):
         raise errors.ConfigError(
             f"{name}={value!r}: must be a whole number from {minimum} to {largest}"

@@ -44,7 +44,9 @@ def define_flags() -> None:
             "strategy",
             "",
             "One of the paper's models: baseline, clip_zero, frame_zero, frame_repeat, "
-            "video_only, audio_only; sets --name, --variant and --ablation.",
+            "video_only, audio_only; or a further one, such as robust, bursts or "
+            "mixture (avexp-reproduce --help names them). Sets --name, --variant and "
+            "--ablation, a further one also what else it needs.",
         ),
         (
             "data_service",

@@ -37,7 +37,7 @@ def feature_config(
             f"this model was trained on the corpus {manifest.corpus_name!r}, whose "
             f"features ({manifest.video.name}, {manifest.audio.name}) this program "
             "can't make from pictures and sound: train on records of avexp-prepare "
-            "--corpus=media or --corpus=affwild2"
+            "--corpus=affwild2"
         )
     backbone = visual_backbone or _backbone(manifest.video)
     found = {"visual_backbone": backbone, "visual_weights": visual_weights}

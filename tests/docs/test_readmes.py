@@ -22,14 +22,6 @@ SYNTHETIC += [f"--{split}_speakers=1" for split in ("train", "dev", "validation"
 STUDY = ["--train_seeds=0", "--loss_seeds=1", "--resamples=100"]
 # A machine that tests has no camera; tests/live has a stand-in.
 CAMERA = "    avexp-live --model=runs/my/export  "
-# What stands before the Python of the export's README.
-READ_REQUEST = """
-import json
-import numpy as np
-with open("request.json") as file:
-    inputs = json.load(file)["inputs"]
-lld, heard = np.float32(inputs["audio"]), np.array(inputs["audio_present"])
-"""
 OFFICIAL = (
     layout.Entry("video1", 30.0, "train"),
     layout.Entry("video2_left", 25.0, "train"),
@@ -114,9 +106,6 @@ def test_the_readme_predicts_follows_a_call_and_serves(tmp_path, folder, media_d
     serve_page = (documented.ROOT / "docs" / "serve.md").read_text()
     write_request = f"\n```python\n{documented.PYTHON.findall(serve_page)[0]}```\n"
     start, request, more = shown["In production"].partition("    curl -d @")
-    asked = documented.PYTHON.sub(
-        lambda found: f"```python\n{READ_REQUEST}{found[1]}```",
-        sections(EXPORT_README)["Requests"],
-    )
+    asked = sections(EXPORT_README)["Requests"]
     page.run(start + write_request + request + more + asked)
     assert len(page.ran) == 13
