@@ -3,8 +3,8 @@
     avexp-demo
 
 Everything lands in --out (runs/demo); a demo that was stopped goes on where it was. Its
-settings are those of configs/demo.flags, not the defaults that are listed below, and any
-flag given here comes after them.
+settings are those of configs/demo.flags, not the defaults listed below, and any flag
+given here comes after them.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ import shutil
 import pytest
 import small_runs
 
+import avexp_tf
 from avexp_tf.corpora.affwild2 import layout
 from avexp_tf.features import weights
 from avexp_tf.serving import saved_model
@@ -95,6 +96,7 @@ def test_the_readme_predicts_follows_a_call_and_serves(tmp_path, folder, media_d
         small_runs.write_run(runs / "demo" / name, settings)
     small_runs.write_run(runs / "my" / "frame_zero", settings)
     saved_model.export(runs / "my" / "frame_zero", runs / "my" / "export")
+    avexp_tf.evaluate(runs / "my" / "frame_zero", "none", out=runs / "my" / "sweep")
     shown = sections(README)
     page = documented.Page(tmp_path, {"avexp-serve": ["--labels=canary:1"]})
     page.run(shown["A video of your own"])
