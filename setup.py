@@ -15,18 +15,21 @@ setuptools.setup(
         *packages,
         "avexp_tf.tfrecords",
         "avexp_tf.export",
+        "avexp_tf.export.serving",
         "avexp_tf.configs",
     ],
     package_dir={
         "avexp_tf": "avexp_tf",
         "avexp_tf.tfrecords": "tfrecords",
         "avexp_tf.export": "export",
+        "avexp_tf.export.serving": "export/serving",
         "avexp_tf.configs": "configs",
     },
     package_data={
         "avexp_tf": ["py.typed"],
         "avexp_tf.live": ["page.js"],
         "avexp_tf.configs": ["*.flags", "*.json"],
-        "avexp_tf.export": ["README.md", "serving/*"],
+        "avexp_tf.export": ["README.md"],
+        "avexp_tf.export.serving": ["*"],
     },
 )

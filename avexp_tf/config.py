@@ -21,6 +21,7 @@ TARGETS = ("valence", "arousal")
 MODALITIES = ("video", "audio")
 LARGEST_SEED = 2**31 - 1  # stateless draws take an int32
 FILE_NAME = "config.json"  # an experiment's settings, in its run and in its export
+WEIGHTS_NAME = "best.weights.h5"  # of its model, beside them
 
 _LARGEST = 2**63  # no setting is a larger whole number
 _SHOWN = 200  # characters of a wrong value
@@ -176,7 +177,10 @@ class DataConfig(Checked):
 
     records: str = option("", "Folder with manifest.json and the record shards.")
     clip_ticks: int = option(
-        100, "T: ticks of one clip (the paper: 100, about 3 s).", minimum=1
+        100,
+        "T: ticks of one clip (the paper: 100, about 3 s); memory grows with T x T.",
+        minimum=1,
+        maximum=10_000,  # where one array of attention weights takes 1.6 GB
     )
     batch_size: int = option(32, "Clips in a global batch.", minimum=1)
     eval_stride: int = option(

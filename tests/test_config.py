@@ -119,6 +119,7 @@ def test_overrides_come_before_flags_and_skipped_fields_have_none():
         (config.TrainConfig, {"ablation": "x"}, "--ablation=x: must be of type tuple"),
         (config.TrainConfig, {"ablation": ["x", 1]}, "--ablation=x,1: must hold strin"),
         (config.ModelConfig, {"dropout": 1}, "--dropout=1.0: must be at most 0.95"),
+        (config.DataConfig, {"clip_ticks": 10_001}, "=10001: must be at most 10000"),
         (
             config.ModelConfig,
             {"crossmodal_init": float("nan")},

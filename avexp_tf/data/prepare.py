@@ -15,6 +15,7 @@ import pathlib
 import shutil
 import tempfile
 from collections.abc import Callable
+from collections.abc import Collection
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,6 +27,7 @@ from avexp_tf import remote
 from avexp_tf.data import assembly as assembly_lib
 from avexp_tf.data import contents
 from avexp_tf.data import manifest as manifest_lib
+from avexp_tf.data import shard_reader
 from avexp_tf.data import splits
 from avexp_tf.data import workers
 
@@ -134,15 +136,15 @@ def prepare(
     out = pathlib.Path(out_dir)
     job = _Job(corpus, infos, names, records, given, out)
     _tell_shared_subjects(job, report)
+    _refuse_run(out, os.listdir(out) if out.is_dir() else [])
     _refuse_foreign_shards(out)
     files.make_folder(out / PARTS)
     with files.only_one(out / PARTS / "lock"):
         _remove_temporaries(out)
-        manifest = None if overwrite else _finished(job)
-        if manifest:
-            report(f"{out}: these records are complete already; nothing to do")
-        else:
-            manifest = _write(job, write_parts)
+        manifest = None
+        if not overwrite and (out / manifest_lib.FILE_NAME).exists():
+            manifest = _finished(out, corpus, records, given, report)
+        manifest = manifest or _write(job, write_parts)
         _remove_leftovers(out, manifest)
     return manifest
 
@@ -158,12 +160,14 @@ def _prepare_remote(
 ) -> manifest_lib.Manifest:
     """Prepares on this machine and uploads, unless that is done already."""
     remote.check(address)
-    if not overwrite and manifest_lib.FILE_NAME in remote.children(address):
+    there = remote.children(address)
+    _refuse_run(address, there)
+    if not overwrite and manifest_lib.FILE_NAME in there:
         names = splits.assign(list(corpus.recordings()), records)
         given = _given_statistics(corpus, statistics_from, names)
-        found = _load_same(address, corpus, records, given)
-        report(f"{address}: these records are complete already; nothing to do")
-        return found
+        found = _finished(address, corpus, records, given, report)
+        if found:
+            return found
     with tempfile.TemporaryDirectory(prefix="avexp-") as folder:
         manifest = prepare(
             corpus,
@@ -230,6 +234,16 @@ def _tell_shared_subjects(job: _Job, report: Callable[[str], None]) -> None:
         )
 
 
+def _refuse_run(out: str | os.PathLike[str], names: Collection[str]) -> None:
+    """Raises DataError if a folder that holds `names` is a run."""
+    for name in (config.FILE_NAME, config.WEIGHTS_NAME):
+        if name in names:
+            raise errors.DataError(
+                f"{out}: holds a run ({name}), whose {manifest_lib.FILE_NAME} would be "
+                "replaced; choose another --out"
+            )
+
+
 def _refuse_foreign_shards(out: pathlib.Path) -> None:
     """Raises DataError if there are shards that no run of this program left."""
     if (out / manifest_lib.FILE_NAME).exists() or (out / PARTS).exists():
@@ -241,20 +255,14 @@ def _refuse_foreign_shards(out: pathlib.Path) -> None:
         )
 
 
-def _finished(job: _Job) -> manifest_lib.Manifest | None:
-    """Returns the manifest that is there already; None if there is none."""
-    if not (job.out / manifest_lib.FILE_NAME).exists():
-        return None
-    return _load_same(job.out, job.corpus, job.records, job.given)
-
-
-def _load_same(
+def _finished(
     folder: str | os.PathLike[str],
     corpus: recording.Corpus,
     records: config.RecordsConfig,
     given: contents.AudioStatistics | None,
-) -> manifest_lib.Manifest:
-    """Returns the manifest of finished records.
+    report: Callable[[str], None],
+) -> manifest_lib.Manifest | None:
+    """Returns the manifest that is there; None if its shards are not.
 
     Raises:
       errors.ConfigError: if it is that of other settings.
@@ -269,6 +277,15 @@ def _load_same(
             f"{folder}: holds records of other settings: {difference}; choose another "
             "--out, or give --overwrite to replace them"
         )
+    for name, split in found.splits.items():
+        for path, shard in zip(
+            found.shard_paths(folder, name), split.shards, strict=True
+        ):
+            problem = shard_reader.size_problem(path, shard)
+            if problem:
+                report(f"{problem}; these records are written again")
+                return None
+    report(f"{folder}: these records are complete already; nothing to do")
     return found
 
 

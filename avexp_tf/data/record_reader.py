@@ -19,6 +19,7 @@ from avexp_tf.data import example
 from avexp_tf.data import framing
 from avexp_tf.data import manifest as manifests
 from avexp_tf.data import schema
+from avexp_tf.data import shard_reader
 
 _LARGEST_BUFFER = 16 << 20
 
@@ -193,15 +194,7 @@ class RecordReader:
         return tf.ensure_shape(text, [])
 
     def _shard_problem(self, shard: int) -> str:
-        """Says what is wrong with a file's size; empty if nothing is."""
-        path, n_bytes = self._paths[shard], self._shards[shard].n_bytes
-        try:
-            size = tf.io.gfile.stat(path).length
-        except tf.errors.OpError:
-            return f"{path}: no such file, but the manifest lists it"
-        if size != n_bytes:
-            return f"{path}: has {size} bytes, the manifest says {n_bytes}"
-        return ""
+        return shard_reader.size_problem(self._paths[shard], self._shards[shard])
 
 
 def _record_dataset(

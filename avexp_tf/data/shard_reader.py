@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 
 from avexp_tf import errors
+from avexp_tf import remote
 from avexp_tf.data import contents
 from avexp_tf.data import example
 from avexp_tf.data import framing
@@ -35,6 +36,33 @@ def framed_records(path: str, shard: contents.Shard) -> Iterator[tuple[int, byte
         while rest := file.read(1 << 20):
             yield offset, rest
             offset += len(rest)
+
+
+def size_problem(path: str, shard: contents.Shard) -> str:
+    """Says what is wrong with a shard's size; empty if nothing is.
+
+    Args:
+      path: The file, here or on s3://.
+      shard: What the manifest says of it.
+    """
+    try:
+        n_bytes = _size(path)
+    except OSError:
+        return f"{path}: no such file, but the manifest lists it"
+    if n_bytes != shard.n_bytes:
+        return f"{path}: has {n_bytes} bytes, the manifest says {shard.n_bytes}"
+    return ""
+
+
+def _size(path: str) -> int:
+    if not remote.is_remote(path):
+        return os.stat(path).st_size
+    import tensorflow as tf
+
+    try:
+        return tf.io.gfile.stat(path).length
+    except tf.errors.OpError as error:
+        raise OSError(str(error)) from None
 
 
 def indices_of(manifest: manifest_lib.Manifest, recording_id: str) -> tuple[str, range]:

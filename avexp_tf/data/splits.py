@@ -33,8 +33,9 @@ def assign(
       One of `contents.SPLIT_NAMES` per recording, in the same order.
 
     Raises:
-      errors.DataError: if there is no recording, an id is empty or not unique, a split
-        is unknown, a group is in two splits, or there are too few groups.
+      errors.DataError: if there is no recording, a name is empty or no Unicode, an id
+        is not unique, a split is unknown, a group is in two splits, or there are too
+        few groups.
     """
     _check(infos)
     homes: dict[str, str] = {}
@@ -81,8 +82,13 @@ def _check(infos: Sequence[recording.RecordingInfo]) -> None:
     seen = set()
     for info in infos:
         for name in ("recording_id", "subject_id", "split_group"):
-            if not getattr(info, name):
+            text = getattr(info, name)
+            if not text:
                 raise errors.DataError(f"recording {info.recording_id!r}: empty {name}")
+            if not _is_unicode(text):
+                raise errors.DataError(
+                    f"recording {info.recording_id!r}: {name} {text!r} must be Unicode"
+                )
         if info.recording_id in seen:
             raise errors.DataError(
                 f"two recordings have the same id {info.recording_id!r}"
@@ -93,6 +99,15 @@ def _check(infos: Sequence[recording.RecordingInfo]) -> None:
                 f"recording {info.recording_id!r}: split {info.split!r} must be one of "
                 f"{', '.join(contents.SPLIT_NAMES)}"
             )
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether a text can be stored; the name of a file may be any bytes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _share(groups: set[str], fraction: float, split: str, n_left: int) -> set[str]:
@@ -107,7 +122,9 @@ def _share(groups: set[str], fraction: float, split: str, n_left: int) -> set[st
     if len(groups) < 2:
         raise errors.DataError(
             f"only the group {min(groups)!r} is there to be cut into train and "
-            f"{split}: name the splits in the corpus, or give --{split}_fraction=0"
+            f"{split}: train, dev and validation need at least 3 groups (subjects), or "
+            "a corpus that names its splits; with --validation_fraction=1, groups "
+            "without a split are only evaluated on"
         )
     ranked = sorted((_digest(group, split), group) for group in groups)
     # A threshold, so that a new recording moves no other one; with few groups it may

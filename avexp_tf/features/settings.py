@@ -77,7 +77,7 @@ class FeatureConfig(config.Checked):
         "order of --onnx_channels.",
     )
     onnx_scale: float = config.option(
-        1.0, "onnx: what pixels are multiplied by after that."
+        1.0, "onnx: what pixels are multiplied by, after --onnx_mean."
     )
     onnx_layout: str = config.option(
         "nchw", "onnx: order of the input's axes.", choices=("nchw", "nhwc")

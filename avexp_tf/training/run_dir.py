@@ -23,6 +23,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator
 from importlib import metadata
 from typing import Any
@@ -79,7 +80,7 @@ class RunDir:
     @property
     def weights_path(self) -> pathlib.Path:
         """The best weights."""
-        return self.path / "best.weights.h5"
+        return self.path / config.WEIGHTS_NAME
 
     @property
     def history_path(self) -> pathlib.Path:
@@ -107,11 +108,23 @@ class RunDir:
 
         Raises:
           errors.DataError: if it can't be made, or another training is running in it.
+          errors.RunError: if it is a folder of records.
         """
+        self._refuse_records()
         files.make_folder(self.path)
         with files.only_one(self.path / ".lock", _LOCK_SECS):
             files.remove_temporaries(self.path)
             yield
+
+    def _refuse_records(self) -> None:
+        """Raises RunError in a records folder, before anything is written there."""
+        is_run = (self.path / config.FILE_NAME).exists()
+        has_manifest = (self.path / manifests.FILE_NAME).exists()
+        if (has_manifest and not is_run) or any(self.path.glob("*.tfrecord")):
+            raise errors.RunError(
+                f"{self.path}: holds records, whose {manifests.FILE_NAME} a run would "
+                "replace; choose another --run_dir"
+            )
 
     def begin(
         self, experiment: config.ExperimentConfig, manifest: manifests.Manifest
@@ -125,8 +138,9 @@ class RunDir:
         files.make_folder(self.path)
         self.check(experiment, manifest)
         self._write_json("environment.json", _environment())
-        manifest.save(self.path)
+        # In this order, so that a manifest without settings is never one of a run.
         self._write_json(config.FILE_NAME, config.to_dict(experiment))
+        manifest.save(self.path)
         self.publish()
 
     def check(
@@ -253,7 +267,8 @@ class RunDir:
 
     def forget_settings(self) -> None:
         """Lets the next run in this directory have other settings."""
-        (self.path / config.FILE_NAME).unlink(missing_ok=True)
+        for name in (manifests.FILE_NAME, config.FILE_NAME):
+            (self.path / name).unlink(missing_ok=True)
 
     def load_model(self, precision: str = "") -> keras.Model:
         """Builds the model and loads its best weights.
@@ -275,9 +290,13 @@ class RunDir:
             experiment = dataclasses.replace(experiment, train=train)
         model = build_model(experiment, self.manifest())
         try:
-            model.load_weights(self.weights_path)
+            with warnings.catch_warnings():
+                # Of weights that don't fit Keras warns before it fails.
+                warnings.simplefilter("ignore", UserWarning)
+                model.load_weights(self.weights_path)
         except (ValueError, OSError, KeyError) as error:
-            reason = str(error).split("\n")[0]
+            # Keras's example of what does not fit goes over many lines.
+            reason = str(error).split("\n")[0].partition(" Example error")[0]
             raise errors.RunError(
                 f"{self.weights_path}: can't be loaded into the model of config.json: "
                 f"{reason}"

@@ -13,6 +13,9 @@ HEADER = (
 )
 
 
+ROW = "m,0,none,1,{},{},0,0,0,,\n"
+
+
 def write(path, rows, run="baseline,0,none,1"):
     lines = [f"{run},{name},{tick},0.1,{v},{a},," for name, tick, v, a in rows]
     path.write_text(HEADER + "".join(f"{line}\n" for line in lines))
@@ -70,8 +73,15 @@ def test_files_per_recording_read_as_annotations(tmp_path):
     [
         ("time,valence\n0,1\n", "has no column model: must be a file of avexp-eval"),
         ("", "has no column model"),
-        (HEADER + "m,0,none,1,a,x,0,0,0,,\n", "is damaged: invalid literal for int"),
-        (HEADER + "m,0,none,1,a,0\n", "is damaged"),
+        (HEADER, r"p\.csv: holds no prediction"),
+        (HEADER + ROW.format("a", "x"), "line 2: is damaged: invalid literal for int"),
+        (HEADER + ROW.format("a", 0) + "m,0,none,1,a,1\n", "line 3: is damaged"),
+        (HEADER + "m,0,none,1\n", "line 2: is damaged"),
+        (HEADER + ROW.format("a", -1), r"line 2: tick is -1, must be in \[0, 1000000"),
+        (HEADER + ROW.format("a", 10**14), "line 2: tick is 100000000000000, must be"),
+        (HEADER + ROW.format("a", 3) * 2, "line 3: tick 3 of 'a' is there twice"),
+        (HEADER + ROW.format("../../x", 0), "line 2: recording_id is '../../x', must"),
+        (HEADER + ROW.format("", 0), "line 2: recording_id is '', must be the name"),
         (
             HEADER + "m,0,none,1,a,0,0,0,0,,\nm,1,none,1,a,0,0,0,0,,\n",
             "holds more than one model or condition, such as m,0,none,1 and m,1,none",

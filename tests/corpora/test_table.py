@@ -91,6 +91,25 @@ def test_other_dialects_of_csv(tmp_path, separator, end, start):
     check_block(read(corpus, "x"))
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_blank_lines_at_the_end_say_nothing(tmp_path, end):
+    text = (CSV + "\n \n\n").replace("\n", end)
+    check_block(read(make(tmp_path, {"x.csv": text}, invalid_label=-5), "x"))
+
+
+def test_a_blank_line_in_the_only_column_is_a_gap(tmp_path, monkeypatch):
+    monkeypatch.setattr(table_corpus, "_CELLS", 2)  # two rows at a time
+    only = {"audio": None, "valence": None, "arousal": None, "time": None}
+    text = 'v\n\n1\n\n\n-nan\n2\n""\n\n\n'
+    corpus = make(tmp_path, {"x.csv": text}, video=["v"], rate_hz=25, **only)
+    block = read(corpus, "x")
+    nan = math.nan
+    np.testing.assert_array_equal(block.video[:, 0], [nan, 1, nan, nan, nan, 2, nan])
+    make(tmp_path, {"x.csv": text.replace("2", "x")}, video=["v"], rate_hz=25, **only)
+    with pytest.raises(errors.DataError, match="row 7, column 'v': 'x' is not a numb"):
+        list(corpus.read("x"))
+
+
 def arrays():
     """The numbers in CSV, with both video columns in one array."""
     nan = math.nan
@@ -154,6 +173,18 @@ def test_a_star_stands_for_columns_in_the_order_of_the_file(tmp_path):
     assert read(corpus, "x").video.tolist() == [[1, 2, 3]]
 
 
+def test_arrays_that_nobody_asked_for_may_be_anything(tmp_path):
+    more = {
+        "v_fps": np.float64(25),
+        "v_names": np.array(["a", "b"]),
+        "v_crops": np.zeros((4, 2, 2)),
+        "v_any": np.array([object()], object),
+    }
+    corpus = make(tmp_path, {"x.npz": arrays() | more}, video=["v*"], invalid_label=-5)
+    assert (corpus.video.dim, corpus.audio.dim) == (3, 1)  # v and val
+    np.testing.assert_array_equal(read(corpus, "x").video[:, 2], arrays()["val"])
+
+
 def test_a_rate_makes_the_time(tmp_path, monkeypatch):
     monkeypatch.setattr(table_corpus, "_CELLS", 10)
     corpus = make(tmp_path, {"x.csv": CSV}, time=None, rate_hz=25, invalid_label=-5)
@@ -186,6 +217,21 @@ def test_a_pattern_of_files(tmp_path):
     mapping = mapping_lib.Mapping.load(tmp_path / "mapping.json")
     corpus = table_corpus.TableCorpus(str(tmp_path / "x*.csv"), mapping)
     assert [info.recording_id for info in corpus.recordings()] == ["x1", "x2"]
+
+
+def test_endings_in_upper_case(tmp_path):
+    corpus = make(tmp_path, {"x.CSV": CSV, "y.csv": CSV, "z.txt": "a"})
+    assert [info.recording_id for info in corpus.recordings()] == ["x", "y"]
+    make(tmp_path / "n", {"x.npz": arrays()}, video=["v"], invalid_label=-5)
+    (tmp_path / "n" / "x.npz").rename(tmp_path / "n" / "x.NPZ")
+    corpus = make(tmp_path / "n", {}, video=["v"], invalid_label=-5)
+    check_block(read(corpus, "x"))
+
+
+def test_a_link_to_nothing_is_named(tmp_path):
+    (tmp_path / "y.csv").symlink_to(tmp_path / "absent")
+    with pytest.raises(errors.DataError, match=r"y\.csv: is a link to a file that is"):
+        make(tmp_path, {"x.csv": CSV})
 
 
 def test_a_changed_file_changes_its_own_key_and_the_config(tmp_path):
@@ -225,9 +271,16 @@ def with_row(number, text):
     ("text", "message"),
     [
         (with_row(3, "0.5,x,,1,0,0,1"), "row 3, column 'v1': 'x' is not a number"),
-        (with_row(2, "0,1,,1,0,0,1,8"), r"is not CSV"),
-        (with_row(4, "1.5,1,,1,0,0,1,8"), r"is not CSV: .*line 4"),
-        (with_row(4, '1.5,1,",1,0,0,1'), "is not CSV: .*EOF inside string"),
+        (with_row(3, "0.5,NA,,1,0,0,1"), "row 3, column 'v1': 'NA' is not a number"),
+        (with_row(3, "0.5,1,,null,0,0,1"), "row 3, column 'a': 'null' is not a numb"),
+        (with_row(2, "0,1,,1,0,0,1,8"), "row 2 has 8 cells, the header has 7"),
+        (with_row(4, "1.5,1,,1,0,0,1,8"), "row 4 has 8 cells, the header has 7"),
+        (with_row(4, "1.5,1,,1,0,0"), "row 4 has 6 cells, the header has 7"),
+        (with_row(5, "1.75,1"), "row 5 has 2 cells, the header has 7"),
+        (with_row(3, ""), "row 3 has 0 cells, the header has 7"),
+        (with_row(3, "\n"), "row 3 has 0 cells, the header has 7"),
+        (with_row(4, '1.5,1,",1,0,0,1'), "row 4 has 3 cells, the header has 7"),
+        (with_row(4, '1.5,1,,1,0,0,"1'), "is not CSV: .*EOF inside string"),
         (with_row(5, "1.75,1,,1,1.5,0,1"), r"row 5, column 'val' is 1.5, a label must"),
         (with_row(3, "0,1,,1,0,0,1"), r"row 3, column 'secs' is 0.0, must be later th"),
         (with_row(3, ",1,,1,0,0,1"), "row 3, column 'secs' is nan, must be later"),
@@ -235,6 +288,7 @@ def with_row(number, text):
         (with_row(3, "0.5,1,,inf,0,0,1"), r"row 3, audio\[0\] is inf"),
         (with_row(3, "0.5,1,,1,0,-1e999,1"), r"row 3, arousal\[0\] is -inf"),
         (ROWS[0], "has no row"),
+        (ROWS[0] + "\n \n", "has no row"),
         (
             (ROWS[0] + "".join(f"{i},1,,1,0,0,1\n" for i in range(9999))).encode()
             + b"\xff",
@@ -401,7 +455,9 @@ def test_names_in_an_archive_lead_nowhere(tmp_path):
         ({"rate_hz": 25}, "give one of time and rate_hz"),
         ({"time": None, "rate_hz": -25}, "rate_hz is -25, must be above 0"),
         ({"time": None, "rate_hz": "25"}, "rate_hz must be a finite number, is '25'"),
-        ({"separator": ", "}, "separator is ', ', must be one character"),
+        ({"separator": ", "}, "separator is ', ', must be one ASCII character"),
+        ({"separator": "\u00a7"}, "separator is '\u00a7', must be one ASCII character"),
+        ({"separator": "\n"}, r"separator is '\\n', must be one ASCII character"),
         ({"recording": "(?P<a"}, "recording is no regular expression: .*"),
         ({"subject": "{who}"}, r"{who} in '{who}' is no named group of recording: wri"),
         ({"split_group": "{a.b}{c}"}, "{c} in .* is no named group"),

@@ -16,6 +16,7 @@ import pytest
 from avexp_tf import config
 from avexp_tf import errors
 from avexp_tf import recording
+from avexp_tf import remote
 from avexp_tf.data import contents
 from avexp_tf.data import example
 from avexp_tf.data import framing
@@ -141,6 +142,48 @@ def test_a_second_call_does_nothing(reference, tmp_path):
     assert said == [f"{tmp_path}: these records are complete already; nothing to do"]
     assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == stamps
     assert folders.tree(tmp_path) == reference
+
+
+def cut_short(folder):
+    """Takes the last byte of a shard."""
+    path = min(folder.glob("*.tfrecord"))
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def remove_one(folder):
+    min(folder.glob("*.tfrecord")).unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"), [(cut_short, "the manifest says"), (remove_one, "no such")]
+)
+def test_records_without_all_shards_are_written_again(
+    reference, tmp_path, damage, message
+):
+    write(tmp_path)
+    damage(tmp_path)
+    said = []
+    corpus = array_corpus.ArrayCorpus(LENGTHS)
+    prepare.prepare(corpus, tmp_path, RECORDS, report=said.append)
+    assert message in said[0] and said[0].endswith("; these records are written again")
+    assert folders.tree(tmp_path) == reference
+
+
+def test_the_same_of_records_on_another_file_system(reference, tmp_path, monkeypatch):
+    monkeypatch.setattr(remote, "check", lambda _: None)  # it takes s3:// alone
+    there = tmp_path / "records"
+    there.mkdir()
+    write(f"file://{there}")
+    for damage in (cut_short, remove_one):
+        damage(there)
+        write(f"file://{there}")
+        assert folders.tree(there) == reference
+    said = []
+    corpus = array_corpus.ArrayCorpus(LENGTHS, fails_at="r0")
+    prepare.prepare(corpus, f"file://{there}", RECORDS, report=said.append)
+    assert said == [
+        f"file://{there}: these records are complete already; nothing to do"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -418,6 +461,24 @@ def test_shards_of_somebody_else_are_left_alone(tmp_path):
         write(tmp_path)
     assert path.read_text() == "theirs"
     assert os.listdir(tmp_path) == [path.name]
+
+
+@pytest.mark.parametrize("name", [config.FILE_NAME, config.WEIGHTS_NAME])
+def test_a_run_is_left_alone(tmp_path, name):
+    (tmp_path / name).write_text("theirs")
+    (tmp_path / manifest_lib.FILE_NAME).write_text("theirs")
+    for options in ({}, {"overwrite": True}):
+        with pytest.raises(errors.DataError, match=f"holds a run .{name}., whose mani"):
+            write(tmp_path, **options)
+    assert folders.tree(tmp_path).keys() == {name, manifest_lib.FILE_NAME}
+    assert (tmp_path / manifest_lib.FILE_NAME).read_text() == "theirs"
+
+
+def test_a_run_elsewhere_is_left_alone(monkeypatch):
+    monkeypatch.setattr(remote, "check", lambda _: None)
+    monkeypatch.setattr(remote, "children", lambda _: [config.FILE_NAME])
+    with pytest.raises(errors.DataError, match="s3://b/run: holds a run"):
+        write("s3://b/run", overwrite=True)
 
 
 def test_a_background_is_in_all_recordings_or_in_none(tmp_path):

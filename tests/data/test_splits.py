@@ -114,8 +114,11 @@ def test_recordings_without_a_split_follow_their_group():
     [
         ([], "the corpus holds no recording"),
         (infos(["a"]), "only the group 'a' is there to be cut into train and valida"),
-        (infos(["a", "b"]), "to be cut into train and dev: .*--dev_fraction=0"),
+        (infos(["a", "b"]), "train and dev: .* at least 3 groups .*_fraction=1, "),
         (infos(["a"], "train"), "only the group 'a' .* train and dev"),
+        ([recording.RecordingInfo("\udcff", "s", "g")], r"id '\\udcff' must be Unic"),
+        ([recording.RecordingInfo("r", "\ud800", "g")], "subject_id .* be Unicode"),
+        ([recording.RecordingInfo("r", "s", "\ud800")], "split_group .* be Unicode"),
         (infos(["a"], "trial"), "split 'trial' must be one of train, dev, valid"),
         (infos(["a"]) * 2, "two recordings have the same id 'r0'"),
         ([recording.RecordingInfo("", "s", "g")], "recording '': empty recording_id"),

@@ -12,6 +12,7 @@ import csv
 import dataclasses
 import os
 import pathlib
+import re
 from collections.abc import Iterable
 from collections.abc import Mapping
 
@@ -25,6 +26,7 @@ from avexp_tf.corpora.affwild2 import labels
 _RUN = ("model", "train_seed", "condition", "loss_seed")
 _NEEDED = (*_RUN, "recording_id", "tick", *config.TARGETS)
 _LOCATION = "image_location"
+_MOST_FRAMES = 10_000_000  # of a recording: 46 hours at 60 frames a second
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,10 +55,13 @@ def read_predictions(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
       {recording: valence and arousal, float32 [frames, 2]}; NaN where there is none.
 
     Raises:
-      errors.DataError: if it is no such file, or holds several models or conditions.
+      errors.DataError: if it is no such file, holds no prediction, or several models
+        or conditions; naming the line that is damaged, has a tick twice, or has a
+        recording that can't be the name of a file.
     """
     rows: dict[str, dict[int, tuple[float, ...]]] = {}
     runs: set[tuple[str, ...]] = set()
+    where = os.fspath(path)
     try:
         with open(path, encoding="utf-8", newline="") as file:
             reader = csv.DictReader(file)
@@ -69,6 +74,7 @@ def read_predictions(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
                     "avexp-evaluate --predictions"
                 )
             for row in reader:
+                where = f"{path}, line {reader.line_num}"
                 runs.add(tuple(row[name] for name in _RUN))
                 if len(runs) > 1:
                     first, second = sorted(runs)
@@ -77,17 +83,38 @@ def read_predictions(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
                         f"{','.join(first)} and {','.join(second)}: evaluate one "
                         "--run_dir with --conditions=none"
                     )
-                values = tuple(float(row[target]) for target in config.TARGETS)
-                rows.setdefault(row["recording_id"], {})[int(row["tick"])] = values
+                name, tick = _place(row, where)
+                ticks = rows.setdefault(name, {})
+                if tick in ticks:
+                    raise errors.DataError(
+                        f"{where}: tick {tick} of {name!r} is there twice"
+                    )
+                ticks[tick] = tuple(float(row[target]) for target in config.TARGETS)
     except OSError as error:
         raise errors.DataError(f"{path}: can't be read: {error.strerror}") from None
     except (ValueError, TypeError, csv.Error) as error:
-        raise errors.DataError(f"{path}: is damaged: {error}") from None
+        raise errors.DataError(f"{where}: is damaged: {error}") from None
+    if not rows:
+        raise errors.DataError(f"{path}: holds no prediction")
     found = {}
     for name, ticks in rows.items():
         found[name] = np.full((max(ticks) + 1, len(config.TARGETS)), np.nan, np.float32)
         found[name][list(ticks)] = list(ticks.values())
     return found
+
+
+def _place(row: Mapping[str, str], where: str) -> tuple[str, int]:
+    """Returns the recording and the tick of a prediction."""
+    name, tick = row["recording_id"], int(row["tick"])
+    if not re.fullmatch(r"[^/\\]+", name) or not name.isprintable():
+        raise errors.DataError(
+            f"{where}: recording_id is {name!r:.60}, must be the name of a file"
+        )
+    if not 0 <= tick < _MOST_FRAMES:
+        raise errors.DataError(
+            f"{where}: tick is {tick}, must be in [0, {_MOST_FRAMES})"
+        )
+    return name, tick
 
 
 def read_frames(path: str | os.PathLike[str]) -> list[tuple[str, int]]:

@@ -54,7 +54,9 @@ class SyntheticConfig(config.Checked):
         minimum=0.0,
     )
     speaker: float = option(
-        0.5, "Spread over speakers of their offset in those directions.", minimum=0.0
+        0.5,
+        "Spread over speakers of their offset in the directions of --nuisance.",
+        minimum=0.0,
     )
     video_offset: float = option(
         2.0,
@@ -68,7 +70,9 @@ class SyntheticConfig(config.Checked):
     silence: float = option(
         0.1, "Share of ticks without sound.", minimum=0.0, maximum=0.9
     )
-    gap_secs: float = option(1.5, "Mean length of such a stretch.", minimum=0.05)
+    gap_secs: float = option(
+        1.5, "Mean length of a stretch of --no_face or of --silence.", minimum=0.05
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

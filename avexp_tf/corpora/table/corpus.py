@@ -23,6 +23,7 @@ from avexp_tf.corpora.table import npz_table
 from avexp_tf.corpora.table import rows as rows_lib
 
 _CELLS = 2_000_000  # held at a time
+_ENDINGS = (".csv", ".npz")  # in upper case too
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,8 +46,9 @@ class TableCorpus:
     Attributes: see `recording.Corpus`.
 
     Raises:
-      errors.DataError: if there is no file, a name does not match the mapping, a file
-        lacks a column, or a group in the mapping's splits is in no file.
+      errors.DataError: if there is no file, or one is a broken link, a name does not
+        match the mapping, a file lacks a column, or a group in the mapping's splits is
+        in no file.
     """
 
     name = "table"
@@ -112,13 +114,14 @@ class TableCorpus:
             raise errors.DataError(f"{table.path}: has no row")
 
     def _table(self, path: str) -> csv_table.CsvTable | npz_table.NpzTable:
-        if path.endswith(".npz"):
+        if path.lower().endswith(".npz"):
             return npz_table.NpzTable(path)
         return csv_table.CsvTable(path, self._mapping.separator)
 
     def _add(self, path: str) -> None:
         """Checks a file's columns and name, and takes its digest."""
-        columns = self._table(path).columns()
+        needed = {name for wanted in self._wanted.values() for name in wanted}
+        columns = self._table(path).columns(needed)
         names = [name for name, _ in columns]
         for key, wanted in self._wanted.items():
             for name in wanted:
@@ -166,14 +169,16 @@ class TableCorpus:
 def _paths(tables: str) -> list[str]:
     """Returns the files, sorted by name, so that their folder's name says nothing."""
     if os.path.isdir(tables):
-        folder = glob.escape(tables)
-        found = [
-            path
-            for ending in ("csv", "npz")
-            for path in glob.glob(os.path.join(folder, f"*.{ending}"))
-        ]
+        everything = glob.glob(os.path.join(glob.escape(tables), "*"))
+        found = [path for path in everything if path.lower().endswith(_ENDINGS)]
     else:
-        found = [path for path in glob.glob(tables, recursive=True)]
+        found = glob.glob(tables, recursive=True)
+    for path in found:
+        if not os.path.exists(path):  # as git-annex leaves one that it has not fetched
+            raise errors.DataError(
+                f"{path}: is a link to a file that is not there: fetch that, or remove "
+                "the link"
+            )
     found = [path for path in found if os.path.isfile(path)]
     if not found:
         raise errors.DataError(f"--tables={tables}: there is no CSV or NPZ file")

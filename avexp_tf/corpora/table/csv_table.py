@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import functools
-import warnings
+from collections.abc import Collection
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -14,6 +15,8 @@ import numpy as np
 import pandas as pd
 
 from avexp_tf import errors
+
+_GAPS = ("", "NaN", "nan", "-nan")  # the last is what C's printf writes
 
 
 class CsvTable:
@@ -34,23 +37,19 @@ class CsvTable:
         self.path = path
         self._separator = separator
 
-    def columns(self) -> list[tuple[str, int]]:
+    def columns(self, needed: Collection[str] = ()) -> list[tuple[str, int]]:
         """Returns the names in the header, each with its width, which is 1.
+
+        Args:
+          needed: Of no account here; see `NpzTable.columns`.
 
         Raises:
           errors.DataError: if the file can't be read or is empty.
         """
-        path = self.path
-        try:
-            with open(path, newline="", encoding="utf-8-sig") as file:
-                header = next(csv.reader(file, delimiter=self._separator), None)
-        except OSError as error:
-            reason = error.strerror or error
-            raise errors.DataError(f"{path}: can't be read: {reason}") from None
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise errors.DataError(f"{path}: is not CSV: {error}") from None
+        with self._rows() as rows:
+            header = next(rows, None)
         if not header:
-            raise errors.DataError(f"{path}: is empty")
+            raise errors.DataError(f"{self.path}: is empty")
         return [(name.strip(), 1) for name in header]
 
     def chunks(
@@ -66,38 +65,41 @@ class CsvTable:
           {key: float64 [rows, columns]}.
 
         Raises:
-          errors.DataError: if a cell is neither empty nor a number, a row has more
-            cells than the header, or the file is no CSV.
+          errors.DataError: if a cell is neither empty nor a number, a row has more or
+            fewer cells than the header, or the file is no CSV.
         """
         header = [name for name, _ in self.columns()]
         places = {
             key: [header.index(name) for name in names] for key, names in wanted.items()
         }
-        used = {place for some in places.values() for place in some}
-        # All columns are read, since pandas notices a row that is too long only then.
+        used = sorted({place for some in places.values() for place in some})
+        n_all = self._count(len(header))
+        if not n_all:
+            return
         read = functools.partial(
             pd.read_csv,
             self.path,
             sep=self._separator,
             header=0,
             names=range(len(header)),
+            usecols=used,
             index_col=False,
             encoding="utf-8-sig",
+            keep_default_na=False,
+            na_values=_GAPS,
+            skip_blank_lines=False,
+            nrows=n_all,
             chunksize=n_rows,
         )
-        kinds: dict[int, Any] = {
-            place: np.float64 if place in used else str for place in range(len(header))
-        }
         try:
-            with read(dtype=kinds) as frames:
-                while (frame := _next(frames)) is not None:
+            with read(dtype=np.float64) as frames:
+                for frame in frames:
                     yield {
                         key: frame[some].to_numpy(np.float64)
                         for key, some in places.items()
                     }
         except (
             pd.errors.ParserError,
-            pd.errors.ParserWarning,
             pd.errors.EmptyDataError,
             UnicodeError,
         ) as error:
@@ -108,13 +110,52 @@ class CsvTable:
             reason = error.strerror or error
             raise errors.DataError(f"{self.path}: can't be read: {reason}") from None
 
+    def _count(self, n_cells: int) -> int:
+        """Returns the number of rows below the header, but for blank ones at the end.
+
+        pandas alone would fill up a row that is too short, with gaps.
+
+        Raises:
+          errors.DataError: naming the first row without `n_cells` cells.
+        """
+        n_rows = n_blank = 0
+        with self._rows() as rows:
+            next(rows)
+            for row in rows:
+                if not row or (len(row) == 1 and row[0].isspace()):
+                    n_blank += 1
+                    continue
+                found, at = len(row), n_rows + n_blank
+                if n_blank and n_cells > 1:
+                    found, at = 0, n_rows
+                if found != n_cells:
+                    raise errors.DataError(
+                        f"{self.path}: row {at + self.first_row} has {found} cells, "
+                        f"the header has {n_cells}"
+                    )
+                n_rows += n_blank + 1
+                n_blank = 0
+        return n_rows
+
+    @contextlib.contextmanager
+    def _rows(self) -> Iterator[Iterator[list[str]]]:
+        path = self.path
+        try:
+            with open(path, newline="", encoding="utf-8-sig") as file:
+                yield csv.reader(file, delimiter=self._separator)
+        except OSError as error:
+            reason = error.strerror or error
+            raise errors.DataError(f"{path}: can't be read: {reason}") from None
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise errors.DataError(f"{path}: is not CSV: {error}") from None
+
     def _bad_cell(
-        self, header: list[str], used: set[int], frames: Any
+        self, header: list[str], used: list[int], frames: Any
     ) -> errors.DataError:
         """Returns the error that names the first cell which is no number."""
         with frames:
             for frame in frames:
-                for place in sorted(used):
+                for place in used:
                     texts = frame[place]
                     numbers = pd.to_numeric(texts, errors="coerce")
                     bad = (texts.notna() & numbers.isna()).to_numpy()
@@ -126,10 +167,3 @@ class CsvTable:
                             "a number"
                         )
         return errors.DataError(f"{self.path}: a cell is not a number")
-
-
-def _next(frames: Iterator[pd.DataFrame]) -> pd.DataFrame | None:
-    with warnings.catch_warnings():
-        # Of a first row that is too long, pandas only warns.
-        warnings.simplefilter("error", pd.errors.ParserWarning)
-        return next(frames, None)

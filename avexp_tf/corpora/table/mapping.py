@@ -117,8 +117,12 @@ class Mapping:
             raise self.error("give one of time and rate_hz")
         if self.rate_hz < 0:
             raise self.error(f"rate_hz is {self.rate_hz:g}, must be above 0")
-        if len(self.separator) != 1:
-            raise self.error(f"separator is {self.separator!r}, must be one character")
+        one = self.separator
+        if len(one) != 1 or not one.isascii() or one in '"\r\n\0':
+            raise self.error(
+                f"separator is {one!r}, must be one ASCII character, and no quote or "
+                "line end"
+            )
         for name in (*self.video, *self.audio, *self.labels.values()):
             if not name:
                 raise self.error("a column has no name")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import zipfile
 import zlib
+from collections.abc import Collection
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -35,21 +36,29 @@ class NpzTable:
     def __init__(self, path: str):
         self.path = path
 
-    def columns(self) -> list[tuple[str, int]]:
+    def columns(self, needed: Collection[str] = ()) -> list[tuple[str, int]]:
         """Returns the names of the arrays, each with its number of columns.
 
+        Args:
+          needed: Names of arrays; others are left out if they are no columns.
+
         Raises:
-          errors.DataError: if the file can't be read, or an array is not one of
-            numbers with one or two dimensions.
+          errors.DataError: if the file can't be read, or an array of `needed` is not
+            one of numbers with one or two dimensions.
         """
-        found = []
+        found, is_empty = [], True
         with _opened(self.path) as archive:
             for name in archive.namelist():
                 if name.endswith(".npy"):
+                    is_empty = False
+                    key = name.removesuffix(".npy")
                     with archive.open(name) as file:
-                        key = name.removesuffix(".npy")
-                        found.append((key, _header(file, self.path, key)[1]))
-        if not found:
+                        try:
+                            found.append((key, _header(file, self.path, key)[1]))
+                        except errors.DataError:
+                            if key in needed:
+                                raise
+        if is_empty:
             raise errors.DataError(f"{self.path}: is empty")
         return found
 
