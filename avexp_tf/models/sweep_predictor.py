@@ -106,12 +106,18 @@ class SweepPredictor:
 
 
 def _function(layer: keras.layers.Layer) -> Any:
-    def call(inputs: Any) -> Any:
-        if not isinstance(layer, keras.Model):
-            return layer(inputs)
-        return layer({name: inputs[name] for name in layer.input}, training=False)
-
-    return tf.function(call, reduce_retracing=True)
+    """A layer as a graph, traced here and once, for any number of clips."""
+    if not isinstance(layer, keras.Model):  # a projection
+        dtype = tf.as_dtype(layer.compute_dtype)
+        spec = tf.TensorSpec([None, None, layer.kernel.shape[-2]], dtype)
+        project = tf.function(lambda inputs: layer(inputs)).get_concrete_function(spec)
+        return lambda inputs: project(tf.cast(inputs, dtype))
+    specs = {name: tf.TensorSpec(x.shape, x.dtype) for name, x in layer.input.items()}
+    run = tf.function(lambda inputs: layer(inputs, training=False))
+    run = run.get_concrete_function(specs)
+    return lambda inputs: run(
+        {name: tf.convert_to_tensor(inputs[name]) for name in specs}
+    )
 
 
 def _unique_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
