@@ -10,10 +10,13 @@ went through. Of every file become, named like it: .csv with one line per tick (
 valence, arousal, what is present, the face's box, the detector's score), .png with the
 same as curves, .json with the summary, and with --overlay an annotated .overlay.mp4.
 Files, folders and patterns can be given. What is there already is not predicted again.
+What is in the way and is no result of an earlier run is replaced with --overwrite only;
+what is to be predicted, never.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 from absl import flags
@@ -54,7 +57,11 @@ def define_flags() -> None:
     )
     flags.DEFINE_boolean("plot", True, "Draw the curves.", module_name=module)
     for name, kind, text in (
-        ("overwrite", flags.DEFINE_boolean, "Predict again what is there already."),
+        (
+            "overwrite",
+            flags.DEFINE_boolean,
+            "Predict again what is there already, and replace files in the way.",
+        ),
         ("eval_stride", flags.DEFINE_integer, "Ticks between clips; 0 as in training."),
     ):
         if name not in flags.FLAGS:
@@ -101,7 +108,10 @@ def main(argv: Sequence[str]) -> int:
         values.server,
         values.server_model,
     )
-    return 2 if guarded_job.run(settings, paths) else 0
+    rest = settings.check(paths)
+    for path in set(paths).difference(rest):
+        print(f"note: {path}: left out, a result of an earlier run", file=sys.stderr)
+    return 2 if guarded_job.run(settings, rest) else 0
 
 
 def run() -> None:

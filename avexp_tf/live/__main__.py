@@ -148,7 +148,7 @@ def _serve_page(live: settings.LiveConfig) -> int:
     from avexp_tf.live import page
     from avexp_tf.live import page_sessions
 
-    page.check_installed()
+    page.check(values.page_port)
     runtime.set_up()
     config = page_sessions.open_page(
         values.model, values.robust_model, live, values.example, *_visual_flags()

@@ -17,12 +17,12 @@ from avexp_tf.features import settings as feature_settings
 from avexp_tf.features import timeline
 from avexp_tf.live import live_sound
 from avexp_tf.live import picture_buffer
+from avexp_tf.live import sender_clock
 from avexp_tf.live import settings as live_settings
 from avexp_tf.live import visual_budget
 from avexp_tf.media import audio_reader
 
-# So many packets in a row from long ago come from a sender that started afresh.
-_AGREE = 10
+_MOST_CHANNELS = 64  # with more, the two axes are the wrong way round
 _NO_FACE = faces_lib.Sighting(None, None, 0.0)
 
 
@@ -92,21 +92,22 @@ class FeatureStream:
         self.n_resyncs = 0
         self._config = config
         self._live = live
-        self._origin_secs = origin_secs
         if backbone is None:
             # It fills its batches up, and here one picture comes at a time.
             backbone = backbones.make(dataclasses.replace(config, visual_batch=1))
         self._backbone = backbone
         self._detector = detector or detection.make(config)
         ahead_secs = live.delay_secs + live.resync_secs
-        self._most_ahead = math.ceil(ahead_secs * timeline.TICK_RATE_HZ)
-        self._pictures = picture_buffer.PictureBuffer(self._most_ahead)
+        self._clock = sender_clock.SenderClock(
+            origin_secs, live.resync_secs, ahead_secs
+        )
+        most_ahead = math.ceil(ahead_secs * timeline.TICK_RATE_HZ)
+        self._pictures = picture_buffer.PictureBuffer(most_ahead)
         self._sound = live_sound.LiveSound(ahead_secs)
-        self._lock = threading.Lock()  # of the buffers
+        self._lock = threading.Lock()  # of the clock and the buffers
         self._next = 0
-        self._newest_secs = -math.inf
-        self._n_old = 0
-        self._new_origin_secs: float | None = None
+        self._n_unbelieved = 0  # samples
+        self._closed = False
         self._restarted = True
         self._start_looking()
 
@@ -126,7 +127,7 @@ class FeatureStream:
     @property
     def n_dropped_samples(self) -> int:
         """Samples that came too late, or far too early."""
-        return self._sound.n_dropped
+        return self._sound.n_dropped + self._n_unbelieved
 
     @property
     def n_waiting(self) -> int:
@@ -149,17 +150,22 @@ class FeatureStream:
           lost_before: Pictures right before it are known to be lost.
 
         Raises:
-          ValueError: if it is no picture.
+          ValueError: if it is no picture, or a time no finite number.
+          RuntimeError: after `close`.
         """
+        self._check(secs=secs, duration_secs=duration_secs)
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
             raise ValueError(
                 f"image: {image.dtype} {list(image.shape)}: must be uint8 "
                 "[height, width, 3]"
             )
+        if not image.size:
+            raise ValueError(f"image: {list(image.shape)}: is empty")
         with self._lock:
-            place = self._arrived(secs)
+            place, is_believed = self._clock.place(secs, self._secs(self._next))
             self._pictures.push(image, place, duration_secs, lost_before)
-            self._newest_secs = max(self._newest_secs, secs)
+            if is_believed:
+                self._clock.heard(secs)
 
     def push_audio(self, samples: np.ndarray, secs: float) -> None:
         """Adds a block of sound.
@@ -169,20 +175,29 @@ class FeatureStream:
           secs: When the first sample was heard.
 
         Raises:
-          ValueError: if it is no sound.
+          ValueError: if it is no sound, or the time no finite number.
+          RuntimeError: after `close`.
         """
+        self._check(secs=secs)
         if samples.ndim not in (1, 2) or not np.issubdtype(samples.dtype, np.floating):
             raise ValueError(
                 f"samples: {samples.dtype} {list(samples.shape)}: must be float [n] or "
                 "[channels, n]"
             )
+        if samples.ndim == 2 and not 1 <= len(samples) <= _MOST_CHANNELS:
+            raise ValueError(
+                f"samples: {list(samples.shape)}: must be [channels, n] with 1 to "
+                f"{_MOST_CHANNELS} channels"
+            )
         mono = samples if samples.ndim == 1 else samples.mean(axis=0)
         mono = np.nan_to_num(mono, nan=0.0, posinf=0.0, neginf=0.0)
         with self._lock:
-            place = self._arrived(secs)
-            self._sound.push(mono, place)
-            end_secs = secs + len(mono) / audio_reader.SAMPLE_RATE_HZ
-            self._newest_secs = max(self._newest_secs, end_secs)
+            place, is_believed = self._clock.place(secs, self._secs(self._next))
+            if is_believed:
+                self._sound.push(mono, place)
+                self._clock.heard(secs + len(mono) / audio_reader.SAMPLE_RATE_HZ)
+            else:
+                self._n_unbelieved += len(mono)
 
     def end(self, modality: str) -> None:
         """Says that a camera or microphone is off; the next packet turns it on again.
@@ -207,30 +222,39 @@ class FeatureStream:
 
         Returns:
           The ticks, in order; none is left out but by a stall.
+
+        Raises:
+          ValueError: if the time is no finite number.
+          RuntimeError: after `close`.
         """
+        self._check(now_secs=0.0 if now_secs is None else now_secs)
         with self._lock:
-            if self._new_origin_secs is not None:
-                # The sender's clock started afresh, and the timeline does so too.
-                self._origin_secs = self._newest_secs = self._new_origin_secs
-                self._new_origin_secs = None
-                self._restart(0)
-            now = self._newest_secs if now_secs is None else now_secs
-            if self._origin_secs is None or now == -math.inf:
+            self._follow_clock()
+            now = self._clock.newest_secs if now_secs is None else now_secs
+            if self._clock.origin_secs is None or now == -math.inf:
                 return []
-            until = now - self._origin_secs - self._live.delay_secs
+            until = now - self._clock.origin_secs - self._live.delay_secs
             if until - self._secs(self._next) > self._live.resync_secs:
                 self._restart(math.floor(until * timeline.TICK_RATE_HZ))
+        last = math.floor((until + timeline.ROUNDING_SECS) * timeline.TICK_RATE_HZ)
         found = []
-        while self._secs(self._next) <= until + timeline.ROUNDING_SECS:
+        while self._next <= last:
             found.append(self._tick())
         return found
 
     def finish(self) -> list[TickFeatures]:
-        """Ends both streams and returns the ticks that are left."""
+        """Ends both streams and returns the ticks that are left.
+
+        Raises:
+          RuntimeError: after `close`.
+        """
+        self._check()
         self.end("video")
         self.end("audio")
+        with self._lock:
+            self._follow_clock()
         found = []
-        while self._origin_secs is not None:
+        while self._clock.origin_secs is not None:
             with self._lock:
                 shows = self._pictures.lasts_at(self._next)
                 if not (shows or self._sound.lasts_beyond(self._secs(self._next))):
@@ -239,31 +263,35 @@ class FeatureStream:
         return found
 
     def close(self) -> None:
-        """Stops openSMILE."""
+        """Stops openSMILE; nothing can be pushed or polled any more."""
+        self._closed = True
         self._sound.close()
+
+    def _check(self, **times_secs: float) -> None:
+        """Raises what is wrong, before anything of it reaches the timeline."""
+        if self._closed:
+            raise RuntimeError("this call is closed; open another one")
+        for name, secs in times_secs.items():
+            if not math.isfinite(secs):
+                raise ValueError(f"{name}={secs}: must be a finite number")
 
     @staticmethod
     def _secs(tick: int) -> float:
         return tick / timeline.TICK_RATE_HZ
 
-    def _arrived(self, secs: float) -> float:
-        """Returns a packet's time after the origin; the first one sets it."""
-        if self._origin_secs is None:
-            self._origin_secs = secs
-        place = secs - self._origin_secs
-        if place < self._secs(self._next) - self._live.resync_secs:
-            self._n_old += 1
-            if self._n_old >= _AGREE:
-                self._new_origin_secs = secs
-        else:
-            self._n_old = 0
-        return place
+    def _follow_clock(self) -> None:
+        """Starts afresh where the sender's clock did so."""
+        if self._clock.started_afresh():
+            # What waits stands where the old clock put it.
+            self._pictures.clear()
+            self._sound.clear()
+            self._restart(0)
 
     def _restart(self, tick: int) -> None:
         """Goes to a tick without what lies between."""
         self.n_resyncs += 1
         self._next = tick
-        self._n_old = 0
+        self._clock.forget()
         self._restarted = True
         self._pictures.restart(tick)
         self._sound.reset(self._secs(max(tick - 1, 0)))
@@ -294,7 +322,7 @@ class FeatureStream:
                 background = self._scene
         found = TickFeatures(
             index=index,
-            secs=secs + (self._origin_secs or 0.0),
+            secs=secs + (self._clock.origin_secs or 0.0),
             video=self._video if present and self._video is not None else zeros,
             audio=lld,
             background=background,

@@ -96,6 +96,10 @@ class LiveSound:
         self._wait(secs)
         return self._ticks.take()
 
+    def clear(self) -> None:
+        """Lets go of the samples that wait."""
+        self._buffer.clear()
+
     def reset(self, secs: float) -> None:
         """Starts afresh at a time; what came before is let go."""
         self.close()

@@ -33,8 +33,10 @@ def launch(config: page_sessions.PageConfig, port: int = 0) -> RunningPage:
 
     Raises:
       errors.MissingExtraError: if gradio is not installed.
+      errors.ConfigError: if there is no such port.
       errors.DataError: if the port is taken.
     """
+    check(port)
     gradio = _gradio()
     from avexp_tf.live import page_layout
 
@@ -66,12 +68,15 @@ def launch(config: page_sessions.PageConfig, port: int = 0) -> RunningPage:
     return RunningPage(blocks, visitors, url)
 
 
-def check_installed() -> None:
-    """Checks that there is what the page needs.
+def check(port: int) -> None:
+    """Checks what `launch` needs, before models are loaded for it.
 
     Raises:
       errors.MissingExtraError: if gradio is not installed.
+      errors.ConfigError: if there is no such port.
     """
+    if not 0 <= port < 1 << 16:
+        raise errors.ConfigError(f"--page_port={port}: must be from 0 to 65535")
     _gradio()
 
 

@@ -21,6 +21,7 @@ from avexp_tf.live import page_call
 from avexp_tf.live import page_sources
 from avexp_tf.live import recognizer
 from avexp_tf.live import settings as live_settings
+from avexp_tf.media import probe
 from avexp_tf.serving import predictor as predictors
 
 # Every third tick is predicted: ten points a second look the same in a trace.
@@ -58,6 +59,9 @@ class PageConfig:
       example: A media file or a records folder; None draws a face that talks.
       visual_backbone: See `Recognizer.open`.
       visual_weights: Likewise.
+
+    Raises:
+      errors.DataError: if the models or the example can't be used.
     """
 
     models: Mapping[str, predictors.Predictor]
@@ -68,7 +72,13 @@ class PageConfig:
 
     def __post_init__(self) -> None:
         comparison.check_same_features(self.models)
-        if self.example is None or not os.path.isdir(self.example):
+        if self.example is None:
+            return
+        if not os.path.isdir(self.example):
+            try:
+                probe.probe(self.example)
+            except errors.DataError as error:
+                raise errors.DataError(f"--example={error}") from None
             return
         records = page_sources.Records(self.example).manifest
         wanted = next(iter(self.models.values())).manifest

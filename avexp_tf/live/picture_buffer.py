@@ -62,18 +62,20 @@ class PictureBuffer:
         duration_secs: float,
         lost_before: bool = False,
     ) -> None:
-        """Adds a picture; one that came too late to be the newest counts as dropped."""
+        """Adds a picture; one that came too late to be shown counts as dropped."""
         picture = LivePicture(self._n_pushed, secs, duration_secs, lost_before, image)
         self._n_pushed += 1
         self._ended = False
-        if self._current is not None and secs <= self._current.secs:
+        is_older = self._current is not None and secs <= self._current.secs
+        ends_secs = secs + max(duration_secs, timeline.HOLD_SECS)
+        if is_older or ends_secs <= self._next / timeline.TICK_RATE_HZ:
             self.n_dropped += 1
             return
-        due = (secs - timeline.ROUNDING_SECS) * timeline.TICK_RATE_HZ
-        tick = max(math.ceil(due - 1e-9), self._next)
-        if tick > self._next + self._most_ahead:
+        due = (secs - timeline.ROUNDING_SECS) * timeline.TICK_RATE_HZ - 1e-9
+        if due > self._next + self._most_ahead:
             self.n_dropped += 1
             return
+        tick = max(math.ceil(due), self._next)
         other = self._waiting.get(tick)
         if other is not None:
             first, newest = sorted((other, picture), key=lambda one: one.secs)
@@ -107,8 +109,13 @@ class PictureBuffer:
         current = self._current if due is None else self._waiting[due]
         return self._shown_at(tick, current) is not None
 
+    def clear(self) -> None:
+        """Lets go of everything."""
+        self._waiting = {}
+        self._current = None
+
     def restart(self, tick: int) -> None:
-        """Lets go of everything and goes on at a tick."""
+        """Lets go of what was due before a tick, and goes on there."""
         self._waiting = {
             due: picture for due, picture in self._waiting.items() if due >= tick
         }

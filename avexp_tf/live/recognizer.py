@@ -199,15 +199,17 @@ class Recognizer:
 
         Raises:
           errors.AvexpError: if the model can't be run.
+          ValueError: if the time is no finite number.
+          RuntimeError: after `close`.
         """
         return self._estimator.estimate(self.features.poll(now_secs))
 
     def finish(self) -> list[Estimate]:
-        """Ends the call and returns the estimates that are left."""
+        """Ends the call and returns the estimates that are left; see `poll`."""
         return self._estimator.estimate(self.features.finish())
 
     def close(self) -> None:
-        """Stops what runs beside this process."""
+        """Stops what runs beside this process; the call can't be used any more."""
         self.features.close()
 
 

@@ -39,6 +39,12 @@ class SoundBuffer:
         places = np.flatnonzero(self._known)
         return self.start + (int(places[-1]) + 1 if len(places) else 0)
 
+    def clear(self) -> None:
+        """Lets go of everything."""
+        self._known[:] = False
+        self._samples[:] = 0
+        self._known_before = False
+
     def restart(self, start: int) -> None:
         """Lets go of everything before a place on the line."""
         self.take(min(start, self.start + len(self._samples)))

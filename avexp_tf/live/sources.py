@@ -7,6 +7,7 @@ import os
 import queue
 import threading
 import time
+from collections.abc import Iterable
 from collections.abc import Iterator
 from typing import Any
 from typing import NamedTuple
@@ -25,6 +26,7 @@ from avexp_tf.media import probe
 _RATE_HZ = audio_reader.SAMPLE_RATE_HZ
 _BLOCK_SECS = 0.02
 _MOST_WAITING = 256
+_STEP_SECS = 1.0  # no call takes so little for a stall
 
 
 class Source(Protocol):
@@ -38,7 +40,7 @@ class Source(Protocol):
 
 
 class _Packet(NamedTuple):
-    secs: float  # when it is there: the end of a block of sound
+    secs: float  # when it is there: live, at the end of a block of sound
     modality: str
     content: Any  # a frame, a block of sound, or None at the end
 
@@ -64,20 +66,37 @@ class FileSource:
         self, call: recognizer.Recognizer
     ) -> Iterator[list[recognizer.Estimate]]:
         """Yields what the call says; see `Source`."""
-        start = time.monotonic()
         packets = heapq.merge(
             self._pictures(), self._sound(), key=lambda packet: packet.secs
         )
+        if self._in_real_time:
+            yield from self._as_due(call, packets)
+        else:
+            yield from self._at_once(call, packets)
+        yield call.finish()
+
+    @staticmethod
+    def _as_due(
+        call: recognizer.Recognizer, packets: Iterable[_Packet]
+    ) -> Iterator[list[recognizer.Estimate]]:
+        start = time.monotonic()
         for packet in packets:
-            while self._in_real_time:
-                now = time.monotonic() - start
-                if now >= packet.secs:
-                    break
+            while (now := time.monotonic() - start) < packet.secs:
                 yield call.poll(now)
                 time.sleep(min(packet.secs - now, 1 / timeline.TICK_RATE_HZ))
             _push(call, packet)
-            yield call.poll(packet.secs if self._in_real_time else None)
-        yield call.finish()
+            yield call.poll(packet.secs)
+
+    @staticmethod
+    def _at_once(
+        call: recognizer.Recognizer, packets: Iterable[_Packet]
+    ) -> Iterator[list[recognizer.Estimate]]:
+        now = 0.0
+        for packet in packets:
+            while now < packet.secs:  # in steps through what the file leaves empty
+                now = min(now + _STEP_SECS, packet.secs)
+                yield call.poll(now)
+            _push(call, packet)
 
     def _pictures(self) -> Iterator[_Packet]:
         secs = 0.0
@@ -90,7 +109,8 @@ class FileSource:
         secs = 0.0
         for block in audio_reader.AudioReader(self._path):
             secs = (block.start + len(block.samples)) / _RATE_HZ
-            yield _Packet(secs, "audio", block)
+            comes_secs = secs if self._in_real_time else block.start / _RATE_HZ
+            yield _Packet(comes_secs, "audio", block)
         yield _Packet(secs, "audio", None)
 
 

@@ -18,6 +18,8 @@ from avexp_tf.features import timeline
 from avexp_tf.live import recognizer
 from avexp_tf.media import audio_reader
 from avexp_tf.media import container as containers
+from avexp_tf.media import frame as frames
+from avexp_tf.media import resampler as resamplers
 
 _MOST_WAITING = 128
 _OPEN_SECS, _READ_SECS = 10.0, 10.0
@@ -65,32 +67,42 @@ class UrlSource:
             raise errors.DataError(f"{url}: has neither pictures nor sound")
         self._packets: queue.Queue[_Packet | None] = queue.Queue(_MOST_WAITING)
         self._stopped = threading.Event()
+        self._broke_off: Exception | None = None
 
     def estimates(
         self, call: recognizer.Recognizer
     ) -> Iterator[list[recognizer.Estimate]]:
-        """Yields what the call says until the stream ends; see `sources.Source`."""
+        """Yields what the call says until the stream ends; see `sources.Source`.
+
+        Raises:
+          errors.DataError: if it ends before there was anything to see or to hear.
+        """
         reader = threading.Thread(target=self._read, daemon=True)
         reader.start()
         start = math.inf  # of the stream's clock, on this machine's
         try:
-            while True:
+            ended = False
+            while not ended:
                 try:
                     packet = self._packets.get(timeout=1 / timeline.TICK_RATE_HZ)
-                    if packet is None:
-                        break
-                    # The packet that was least late says how the clocks lie.
-                    start = min(start, time.monotonic() - packet.secs)
-                    push = (
-                        call.push_video
-                        if packet.modality == "video"
-                        else call.push_audio
-                    )
-                    push(packet.content, packet.secs)
+                    while packet is not None:
+                        # The packet that was least late says how the clocks lie.
+                        start = min(start, time.monotonic() - packet.secs)
+                        _push(call, packet)
+                        # All that wait: while a poll takes its time, several come.
+                        packet = self._packets.get_nowait()
+                    ended = True
                 except queue.Empty:
                     pass
                 if start < math.inf:
                     yield call.poll(time.monotonic() - start)
+            if start == math.inf:
+                said = "nothing in it could be decoded"
+                if self._broke_off is not None:
+                    said = containers.said(self._broke_off)
+                raise errors.DataError(
+                    f"{self._url}: broke off before any picture or sound: {said}"
+                )
             yield call.finish()
         finally:
             self._stopped.set()
@@ -100,7 +112,8 @@ class UrlSource:
     def _read(self) -> None:
         """Decodes, and hands on what is due; a server gives a file faster than that."""
         start = math.inf
-        resampler: Any = None
+        reformatter = av.video.reformatter.VideoReformatter()
+        resampler = resamplers.Resampler(audio_reader.SAMPLE_RATE_HZ)
         try:
             for packet in self._container.demux(self._streams):
                 for frame in _decoded(packet):
@@ -119,20 +132,16 @@ class UrlSource:
                     if self._stopped.wait(max(early_secs, 0.0)):
                         return
                     if isinstance(frame, av.VideoFrame):
-                        image = frame.to_ndarray(format="bgr24")
+                        image = frames.upright_bgr(frame, reformatter)
                         self._put(_Packet(secs, "video", image))
                         continue
-                    resampler = resampler or av.AudioResampler(
-                        format="flt",
-                        layout="mono",
-                        rate=audio_reader.SAMPLE_RATE_HZ,
-                    )
-                    for one in resampler.resample(frame):
-                        samples = one.to_ndarray()[0]
+                    for samples in resampler.take(frame):
                         self._put(_Packet(secs, "audio", samples))
                         secs += len(samples) / audio_reader.SAMPLE_RATE_HZ
-        except (av.FFmpegError, OSError, ValueError):
-            pass  # the stream broke off, and the call ends
+        except (av.FFmpegError, IndexError, OSError, ValueError) as error:
+            # The call ends. IndexError is PyAV's end of a stream of which parts
+            # appeared late.
+            self._broke_off = error
         finally:
             self._put(None)
 
@@ -144,6 +153,11 @@ class UrlSource:
                 return
             except queue.Full:
                 continue
+
+
+def _push(call: recognizer.Recognizer, packet: _Packet) -> None:
+    push = call.push_video if packet.modality == "video" else call.push_audio
+    push(packet.content, packet.secs)
 
 
 def _decoded(packet: Any) -> list[Any]:

@@ -14,6 +14,7 @@ import numpy as np
 from avexp_tf import errors
 from avexp_tf.media import clock
 from avexp_tf.media import container
+from avexp_tf.media import resampler
 
 SAMPLE_RATE_HZ = 16_000
 # Stamps of many containers are rounded to milliseconds and tremble by a packet or so;
@@ -119,15 +120,13 @@ class _SampleLine:
     def __init__(self, name: str, origin_secs: float, rate_hz: int, layout: str):
         self._name = name
         self._rate_hz = rate_hz
-        self._layout = layout
         self._origin_secs = origin_secs
-        self._resampler: Any = None
-        self._shape: Any = None  # rate, layout and format that the resampler takes
+        self._resampler = resampler.Resampler(rate_hz, layout)
         self._run_secs = 0.0  # where the run starts
         self._n_in = 0  # samples that went into it
         self._n_out = 0  # samples that came out of it
         self._end = 0  # first sample of the line that nothing was written to
-        self._n_damaged = 0
+        self._n_told = 0  # damaged frames
 
     def placed(self, decoded: Any) -> Iterator[AudioBlock]:
         rate_hz = decoded.sample_rate
@@ -136,29 +135,23 @@ class _SampleLine:
                 f"{self._name}: damaged: sound at {rate_hz} Hz; {_RATES_HZ[0]} to "
                 f"{_RATES_HZ[1]} Hz are believed"
             )
-        shape = (rate_hz, decoded.layout.name, decoded.format.name)
         expected_secs = self._run_secs
-        if self._shape is not None:
-            expected_secs += self._n_in / self._shape[0]
+        if self._resampler.in_rate_hz:
+            expected_secs += self._n_in / self._resampler.in_rate_hz
         secs = self._secs(decoded, expected_secs)
-        if shape != self._shape or abs(secs - expected_secs) > TOLERANCE_SECS:
+        if (
+            not self._resampler.fits(decoded)
+            or abs(secs - expected_secs) > TOLERANCE_SECS
+        ):
             yield from self.flushed()
-            # Packed, in one plane: of planar sound with 8 channels and more, which a
-            # damaged header can claim, PyAV reads planes that there are not.
-            self._resampler = av.AudioResampler(
-                format="flt", layout=self._layout or decoded.layout, rate=self._rate_hz
-            )
-            self._shape = shape
             self._run_secs = secs
             self._n_in = self._n_out = 0
         self._n_in += decoded.samples
         decoded.pts = None  # positions are counted here, not in the resampler
-        yield from self._written(decoded)
+        yield from self._written(self._resampler.take(decoded))
 
     def flushed(self) -> Iterator[AudioBlock]:
-        if self._resampler is not None:
-            yield from self._written(None)
-            self._resampler = None
+        yield from self._written(self._resampler.flush())
 
     def _secs(self, decoded: Any, expected_secs: float) -> float:
         """Returns when a frame is heard; a step back by a splice moves the origin."""
@@ -170,33 +163,19 @@ class _SampleLine:
                 f"{self._name}: damaged: time stamps jump from {expected_secs:.3f} s "
                 f"to {secs:.3f} s; at most {clock.LONGEST_STEP_SECS:.0f} s are believed"
             )
-        if self._shape is not None and expected_secs - secs >= clock.SPLICE_SECS:
+        if self._resampler.in_rate_hz and expected_secs - secs >= clock.SPLICE_SECS:
             self._origin_secs += secs - expected_secs
             return expected_secs
         return secs
 
     def take_damaged(self) -> int:
         """Returns how many frames could not be resampled since the last call."""
-        n_damaged, self._n_damaged = self._n_damaged, 0
-        return n_damaged
+        n_new = self._resampler.n_damaged - self._n_told
+        self._n_told += n_new
+        return n_new
 
-    def _written(self, decoded: Any) -> Iterator[AudioBlock]:
-        try:
-            resampled = self._resampler.resample(decoded)
-        except (av.FFmpegError, OSError, ValueError):
-            # A damaged header can name channels that there are not. The next frame
-            # gets a resampler of its own.
-            self._n_damaged += 1
-            self._resampler = self._shape = None
-            return
-        for one in resampled:
-            n_channels = len(one.layout.channels)
-            samples = one.to_ndarray().reshape(-1, n_channels).T  # [channels, n]
-            if not self._layout:
-                # -> [n]. FFmpeg's own mix to mono lets two full channels add up to
-                # 1.41; a mean stays in range and loses no channel.
-                samples = samples.mean(axis=0, dtype=np.float32)
-            samples = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
+    def _written(self, pieces: list[np.ndarray]) -> Iterator[AudioBlock]:
+        for samples in pieces:
             n_samples = samples.shape[-1]
             start = round(self._run_secs * self._rate_hz) + self._n_out
             self._n_out += n_samples

@@ -49,18 +49,25 @@ class Frame:
     reformatter: Any
 
     def image_bgr(self) -> np.ndarray:
-        """Returns the upright picture.
+        """Returns the upright picture; see `upright_bgr`."""
+        return upright_bgr(self.decoded, self.reformatter)
 
-        Returns:
-          uint8 [height, width, 3] in OpenCV's channel order, turned as the file's
-          rotation says.
-        """
-        image = self.reformatter.reformat(
-            self.decoded, format="bgr24", **_ONE_THREAD
-        ).to_ndarray()
-        # FFmpeg counts degrees against the clock, as rot90 does; other angles than
-        # multiples of 90 occur in no camera and are left alone.
-        quarters, rest = divmod(self.decoded.rotation, 90)
-        if rest or quarters % 4 == 0:
-            return image
-        return np.ascontiguousarray(np.rot90(image, quarters))
+
+def upright_bgr(decoded: Any, reformatter: Any) -> np.ndarray:
+    """Returns a decoded picture as it is to be looked at.
+
+    Args:
+      decoded: An `av.VideoFrame`.
+      reformatter: An `av.video.reformatter.VideoReformatter`, the same for a stream.
+
+    Returns:
+      uint8 [height, width, 3] in OpenCV's channel order, turned as the frame's rotation
+      says.
+    """
+    image = reformatter.reformat(decoded, format="bgr24", **_ONE_THREAD).to_ndarray()
+    # FFmpeg counts degrees against the clock, as rot90 does; other angles than
+    # multiples of 90 occur in no camera and are left alone.
+    quarters, rest = divmod(decoded.rotation, 90)
+    if rest or quarters % 4 == 0:
+        return image
+    return np.ascontiguousarray(np.rot90(image, quarters))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import pathlib
 import sys
@@ -22,6 +21,7 @@ from avexp_tf.media import probe
 from avexp_tf.serving import client as clients
 from avexp_tf.serving import media_features
 from avexp_tf.serving import media_predictor
+from avexp_tf.serving import media_results
 from avexp_tf.serving import model_source
 from avexp_tf.serving import overlay as overlay_lib
 from avexp_tf.serving import prediction_plot
@@ -38,7 +38,8 @@ class Settings:
       out_dir: Folder of the results.
       plot: Whether to draw `.png`.
       overlay: Whether to write `.overlay.mp4`.
-      overwrite: Predict again what is there already.
+      overwrite: Predict again what is there already, and replace files that are in the
+        way of results.
       eval_stride: Ticks between clips; 0 as in training.
       visual_backbone: See `media_features.feature_config`.
       visual_weights: See `media_features.feature_config`.
@@ -62,6 +63,12 @@ class Settings:
     def start(self) -> None:
         """Sets TensorFlow up; to be called once, in a process of the job's own."""
         runtime.configure(self.threads, virtual_cpus=1)
+
+    def check(self, paths: Sequence[pathlib.Path]) -> list[pathlib.Path]:
+        """Returns which files to predict; see `media_results.check`."""
+        kinds = _kinds(self.plot, self.overlay)
+        out_dir = pathlib.Path(self.out_dir)
+        return media_results.check(out_dir, paths, kinds, self.overwrite)
 
     def job(self) -> MediaJob:
         """Loads the model and the networks.
@@ -108,7 +115,8 @@ class MediaJob:
       out_dir: Folder of the results; they are named as the media file.
       plot: Whether to draw `.png`.
       overlay: Whether to write `.overlay.mp4`.
-      overwrite: Predict again what is there already.
+      overwrite: Predict again what is there already, and replace files that are in the
+        way of results.
     """
 
     predictor: media_predictor.MediaPredictor
@@ -131,27 +139,20 @@ class MediaJob:
           errors.AvexpError: if the file can't be used, or the results not be written.
         """
         files.make_folder(self.out_dir)
-        every = {
-            "csv": self.out_dir / f"{path.stem}.csv",
-            "plot": self.out_dir / f"{path.stem}.png",
-            "overlay": self.out_dir / f"{path.stem}.overlay.mp4",
-        }
-        wanted = {"csv": True, "plot": self.plot, "overlay": self.overlay}
-        made = {name: one for name, one in every.items() if wanted[name]}
-        summary_path = self.out_dir / f"{path.stem}.json"
+        kinds = _kinds(self.plot, self.overlay)
+        results = media_results.MediaResults(self.out_dir, path)
+        results.check(kinds, self.overwrite)
+        made = {kind: results.paths[kind] for kind in kinds}
         info = probe.probe(path)
         key = {"file": path.name, "bytes": path.stat().st_size, "model": self.model}
-        summary = _load(summary_path)
-        done = summary.get("key") == key and made["csv"].exists()
+        done = results.summary.get("key") == key and made["csv"].exists()
         if not done or self.overwrite:
-            summary = {"key": key} | self._table(path, info, made["csv"])
-            for name in ("plot", "overlay"):  # of an older table
-                every[name].unlink(missing_ok=True)
+            self._table(path, info, results, key)
+        results.extend(kinds)
+        summary = results.summary
         if "plot" in made and not made["plot"].exists():
             chunks = prediction_table.read(made["csv"], timeline.TICK_RATE_HZ * 60)
             prediction_plot.draw(chunks, path.name, made["plot"])
-        with files.replacing(summary_path) as file:
-            file.write((json.dumps(summary, indent=2) + "\n").encode())
         if "overlay" in made and not made["overlay"].exists():
             with tqdm.tqdm(
                 total=summary["n_ticks"], unit="tick", desc=f"{path.name}, overlay"
@@ -160,8 +161,12 @@ class MediaJob:
         return _line(path, summary, made)
 
     def _table(
-        self, path: pathlib.Path, info: probe.MediaInfo, out: pathlib.Path
-    ) -> dict[str, Any]:
+        self,
+        path: pathlib.Path,
+        info: probe.MediaInfo,
+        results: media_results.MediaResults,
+        key: dict[str, Any],
+    ) -> None:
         n_expected = None
         if info.duration_secs:
             n_expected = round(info.duration_secs * timeline.TICK_RATE_HZ)
@@ -169,7 +174,7 @@ class MediaJob:
         sums = np.zeros(len(config.TARGETS))
         with (
             tqdm.tqdm(total=n_expected, unit="tick", desc=path.name) as bar,
-            prediction_table.writing(out) as write,
+            prediction_table.writing(results.paths["csv"]) as write,
         ):
             for ticks in self.predictor.predict(
                 path,
@@ -180,12 +185,16 @@ class MediaJob:
                 present = [ticks.video_present.sum(), ticks.audio_present.sum()]
                 counts += [len(ticks), *present]
                 sums += ticks.values.sum(axis=0, dtype=np.float64)
-        return {
-            "n_ticks": int(counts[0]),
-            "video_present": float(counts[1] / counts[0]),
-            "audio_present": float(counts[2] / counts[0]),
-            "mean": dict(zip(config.TARGETS, (sums / counts[0]).tolist(), strict=True)),
-        }
+            means = (sums / counts[0]).tolist()
+            summary = {
+                "key": key,
+                "n_ticks": int(counts[0]),
+                "video_present": float(counts[1] / counts[0]),
+                "audio_present": float(counts[2] / counts[0]),
+                "mean": dict(zip(config.TARGETS, means, strict=True)),
+            }
+            # The table takes its name when this block ends.
+            results.start(_kinds(self.plot, self.overlay), summary)
 
 
 def check_names(paths: Sequence[pathlib.Path]) -> None:
@@ -204,12 +213,9 @@ def check_names(paths: Sequence[pathlib.Path]) -> None:
             )
 
 
-def _load(path: pathlib.Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}  # not there, or not ours: it is written again
-    return values if isinstance(values, dict) else {}
+def _kinds(plot: bool, overlay: bool) -> list[str]:
+    wanted = {"csv": True, "plot": plot, "overlay": overlay}
+    return [kind for kind, is_wanted in wanted.items() if is_wanted]
 
 
 def _line(

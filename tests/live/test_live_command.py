@@ -10,6 +10,7 @@ import subprocess
 import threading
 import types
 
+import av
 import numpy as np
 import pytest
 from absl import flags
@@ -21,6 +22,7 @@ from avexp_tf.live import recognizer
 from avexp_tf.live import sources
 from avexp_tf.live import terminal
 from avexp_tf.live import url_source
+from avexp_tf.media import frame_reader
 from avexp_tf.media import writer
 from tests.live import calls
 
@@ -63,6 +65,28 @@ def test_a_file_in_real_time_answers_every_tick_in_time(path):
             itertools.chain.from_iterable(sources.FileSource(path).estimates(call))
         )
     assert [one.index for one in found] == list(range(30))
+
+
+@pytest.mark.parametrize("sound_secs", [None, (9.0, 10.0)])
+def test_a_file_with_a_long_gap_has_every_tick(tmp_path, monkeypatch, sound_secs):
+    secs = [k / 25 for k in range(10)]
+    if sound_secs is None:
+        secs += [9 + sec for sec in secs]
+    frames = [(sec, calls.picture(True, 60 + k)) for k, sec in enumerate(secs)]
+    sound = calls.voice(1.0) if sound_secs else None
+    path = tmp_path / "a.mov"
+    writer.write(path, frames, sound, audio_start_secs=9.0)
+    extractor = calls.small_extractor(monkeypatch)
+    expected, block = calls.offline(path, extractor, calls.predictor_of())
+    with calls.recognizer_of(delay_secs=2.0) as call:
+        source = sources.FileSource(path, in_real_time=False)
+        found = list(itertools.chain.from_iterable(source.estimates(call)))
+        assert call.features.n_resyncs == 0
+    np.testing.assert_allclose([one.secs for one in found], block["timestamps"])
+    for name in ("video_present", "audio_present"):
+        there = [getattr(one, name) for one in found]
+        np.testing.assert_array_equal(there, block[name])
+    np.testing.assert_allclose([one.values for one in found], expected, atol=1e-4)
 
 
 @pytest.mark.usefixtures("defined_flags")
@@ -217,3 +241,83 @@ def test_a_network_camera_is_followed(talk):
 def test_a_word_is_a_stream_or_a_file():
     assert url_source.is_url("rtsp://camera/1") and url_source.is_url("http://a/b.mp4")
     assert not url_source.is_url("a.mp4") and not url_source.is_url("talk://")
+
+
+class Noting:
+    """A call that only notes what happens to it."""
+
+    def __init__(self):
+        self.pictures, self.sound, self.events = [], [], []
+
+    def push_video(self, image, secs):
+        self.pictures.append(image)
+        self.events.append("push")
+
+    def push_audio(self, samples, secs):
+        self.sound.append(samples)
+        self.events.append("push")
+
+    def poll(self, now):
+        self.events.append("poll")
+
+    def finish(self):
+        self.events.append("finish")
+
+
+def noted(source):
+    call = Noting()
+    for _ in source.estimates(call):
+        pass
+    return call
+
+
+def test_pictures_and_sound_of_a_stream_are_those_of_its_file(tmp_path):
+    """Turned as the camera says, and the mean of both channels."""
+    image = np.zeros((32, 64, 3), np.uint8)
+    image[:16, :32] = 255
+    sound = np.stack([np.full(3200, 0.5), np.full(3200, 0.3)]).astype(np.float32)
+    writer.write(tmp_path / "a.mov", [(0.0, image)], sound, rotation_degrees=90)
+    call = noted(url_source.UrlSource(f"file:{tmp_path / 'a.mov'}"))
+    (shown,) = call.pictures
+    (frame,) = frame_reader.FrameReader(tmp_path / "a.mov")
+    np.testing.assert_array_equal(shown, frame.image_bgr())
+    assert shown.shape == (64, 32, 3)
+    np.testing.assert_allclose(np.concatenate(call.sound), 0.4, atol=1e-3)
+
+
+def test_a_stream_may_change_its_sound(tmp_path):
+    paths = []
+    for n_channels, rate_hz in ((1, 16_000), (2, 48_000)):
+        paths.append(tmp_path / f"{n_channels}.wav")
+        sound = np.full((n_channels, rate_hz // 5), 0.4, np.float32)
+        writer.write(paths[-1], audio=sound, audio_rate_hz=rate_hz)
+    source = url_source.UrlSource(f"file:{paths[0]}")
+    with av.open(str(paths[0])) as one, av.open(str(paths[1])) as other:
+        source._container = types.SimpleNamespace(
+            demux=lambda streams: itertools.chain(one.demux(), other.demux()),
+            close=lambda: None,
+        )
+        heard = np.concatenate(noted(source).sound)
+    assert 6300 < len(heard) <= 6400 and abs(np.median(heard) - 0.4) < 1e-3
+
+
+def test_all_packets_that_wait_come_before_the_ticks(talk):
+    source = url_source.UrlSource(f"file:{talk}")
+    source._read = lambda: None
+    for k in range(5):
+        source._put(url_source._Packet(k / 25, "video", calls.picture(True)))
+    source._put(None)
+    assert noted(source).events == ["push"] * 5 + ["poll", "finish"]
+
+
+def test_a_stream_without_anything_is_told(talk):
+    def broken(streams):
+        raise av.error.InvalidDataError(1, "Invalid data found")
+
+    url = f"file:{talk}"
+    message = "a.mkv: broke off before any picture or sound: "
+    for demux, said in ((broken, "Invalid data found"), (lambda _: (), "nothing in")):
+        source = url_source.UrlSource(url)
+        source._container = types.SimpleNamespace(demux=demux, close=lambda: None)
+        with pytest.raises(errors.DataError, match=message + said):
+            noted(source)

@@ -319,6 +319,23 @@ def test_the_command_serves_the_page_with_both_models(folder, monkeypatch):
     assert looked[0].startswith("http://127.0.0.1:")
 
 
+def test_an_example_that_is_no_media_is_told(tmp_path):
+    (tmp_path / "a.txt").write_text("text")
+    models = {"A": calls.predictor_of()}
+    for name, why in (("no.mp4", "no such file"), ("a.txt", "is no media file")):
+        with pytest.raises(errors.DataError, match=f"--example=.*{name}: {why}"):
+            page_sessions.PageConfig(models, example=tmp_path / name)
+
+
+@pytest.mark.usefixtures("defined_flags")
+@pytest.mark.parametrize("port", [-1, 65_536])
+def test_a_port_that_there_is_not_is_told_before_models_are_loaded(port):
+    flags.FLAGS.page, flags.FLAGS.model = True, "/nowhere"
+    flags.FLAGS.page_port = port
+    with pytest.raises(errors.ConfigError, match=f"--page_port={port}: must be from 0"):
+        command.main(["avexp-live"])
+
+
 @pytest.mark.usefixtures("defined_flags")
 def test_without_gradio_the_extra_is_named(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "gradio", None)

@@ -269,6 +269,49 @@ def test_a_sender_whose_clock_starts_afresh_is_followed():
     assert late[0].secs < 1 and late[-1].secs > 1.8 and late[-1].video_present
 
 
+@pytest.mark.parametrize("origin_secs", [0.0, None])
+def test_nothing_of_the_clock_before_stays(origin_secs):
+    """Pictures and sound that wait when it starts afresh, and a call that ends then."""
+    found, first_new = [], 0
+    with calls.recognizer_of(origin_secs=origin_secs, delay_secs=2.0) as live:
+        for offset in (600.0, 0.0):
+            first_new = live.features._pictures._n_pushed
+            for packet in sorted(call(2.5), key=lambda one: one[0]):
+                push(live, (packet[0] + offset, *packet[1:]))
+                found += live.poll()
+        found += live.finish()
+    restart = max(k for k, one in enumerate(found) if one.restarted)
+    new = found[restart:]
+    assert 60 < len(new) < 80 and new[-1].secs < 2.6
+    assert all(one.picture in (-1, *range(first_new, first_new + 75)) for one in new)
+    assert new[-2].video_present and new[-2].audio_present
+
+
+@pytest.mark.parametrize("ahead_secs", [12.0, 100.0, 1e9, 1e300])
+def test_a_call_whose_packets_tell_the_time_takes_no_lone_one_for_now(ahead_secs):
+    with calls.recognizer_of() as live:
+        found = []
+        for k, packet in enumerate(sorted(call(1.0), key=lambda one: one[0])):
+            push(live, packet)
+            if k == 30:
+                live.push_video(calls.picture(False), ahead_secs)
+                live.push_audio(calls.voice(0.1), ahead_secs)
+            found += live.poll()
+        found += live.finish()
+        assert live.features.n_resyncs == 0
+        assert live.features.n_dropped_pictures == 1
+        assert live.features.n_dropped_samples == 1600
+    assert len(found) == 30 and all(one.video_present for one in found)
+
+
+def test_a_picture_that_no_tick_would_show_is_dropped():
+    with calls.recognizer_of() as live:
+        live.poll(4.0)
+        live.push_video(calls.picture(True), 1.0)
+        live.push_video(calls.picture(True), 3.0)
+        assert (live.features.n_waiting, live.features.n_dropped_pictures) == (1, 1)
+
+
 def test_one_packet_with_a_wild_stamp_is_only_dropped():
     with calls.recognizer_of() as live:
         found = []
@@ -338,6 +381,44 @@ def test_what_is_wrong_is_told():
             live.push_audio(np.zeros(3, np.int16), 0.0)
         with pytest.raises(ValueError, match="must be video or audio"):
             live.end("smell")
+        for image in (np.zeros((0, 0, 3), np.uint8), np.zeros((0, 5, 3), np.uint8)):
+            with pytest.raises(ValueError, match="is empty"):
+                live.push_video(image, 0.0)
+        for shape in ((640, 2), (0, 640)):
+            with pytest.raises(ValueError, match="must be .channels, n. with 1 to 64"):
+                live.push_audio(np.zeros(shape), 0.0)
+
+
+def test_times_that_are_no_numbers_leave_the_call_unharmed():
+    with calls.recognizer_of(origin_secs=None) as live:
+        for secs in (np.nan, np.inf, -np.inf):
+            with pytest.raises(ValueError, match="^secs=.*: must be a finite number$"):
+                live.push_video(calls.picture(True), secs)
+            with pytest.raises(ValueError, match="^secs=.*: must be a finite number$"):
+                live.push_audio(calls.voice(0.1), secs)
+            with pytest.raises(ValueError, match="now_secs=.*: must be a finite numb"):
+                live.poll(secs)
+            with pytest.raises(ValueError, match="duration_secs=.*: must be a finite"):
+                live.push_video(calls.picture(True), 0.0, secs)
+        packets = sorted(call(0.5), key=lambda one: one[0])
+        for packet in packets:
+            push(live, packet)
+        assert len(live.poll() + live.finish()) == 15
+
+
+def test_a_closed_call_stays_closed(monkeypatch):
+    with calls.recognizer_of() as live:
+        live.push_audio(calls.voice(0.5), 0.0)
+    live.close()
+    monkeypatch.setattr(live_sound.lld_stream, "LldStream", None)  # would be started
+    for use in (
+        lambda: live.push_video(calls.picture(True), 0.5),
+        lambda: live.push_audio(calls.voice(0.1), 0.5),
+        live.poll,
+        live.finish,
+    ):
+        with pytest.raises(RuntimeError, match="this call is closed"):
+            use()
 
 
 def test_the_filter_is_steady_at_rest_and_quick_in_motion():

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import pathlib
 
 import av
@@ -389,6 +390,94 @@ def test_what_is_done_is_not_done_again(tmp_path, monkeypatch):
         dataclasses.replace(job(out), **change).predict_file(path)
         assert (out / "a.csv").stat().st_mtime_ns > old
     assert not (out / "a.overlay.mp4").exists()
+
+
+def folder_of_somebody(folder):
+    """A recording and a photo to predict, and files that happen to have such names."""
+    for name in ("photo.png", "talk.mov", "talk.csv", "other.txt"):
+        (folder / name).write_text(name)
+    return [folder / "photo.png", folder / "talk.mov"]
+
+
+def contents_of(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"plot": False}, "talk.csv: is in the way of a result.* talk.json would list"),
+        ({}, "photo.png: is to be predicted, and a result for .*photo.png has the"),
+        ({"overwrite": True}, "photo.png: is to be predicted, and a result for"),
+    ],
+)
+def test_somebody_elses_files_are_in_the_way(tmp_path, options, message):
+    paths = folder_of_somebody(tmp_path)
+    before = contents_of(tmp_path)
+    with pytest.raises(errors.DataError, match=message):
+        media_job.Settings("m", str(tmp_path), **options).check(paths)
+    assert contents_of(tmp_path) == before
+    forced = media_job.Settings("m", str(tmp_path), plot=False, overwrite=True)
+    assert forced.check(paths) == paths
+
+
+def test_the_job_touches_only_what_its_summary_lists(tmp_path):
+    path = write(tmp_path / "a.mov")
+    for suffix in (".png", ".overlay.mp4"):
+        (tmp_path / f"a{suffix}").write_text("mine")
+    bare = job(tmp_path, plot=False)
+    bare.predict_file(path)
+    dataclasses.replace(bare, model={"sha256": "2"}).predict_file(path)
+    assert (tmp_path / "a.png").read_text() == "mine"
+    assert (tmp_path / "a.overlay.mp4").read_text() == "mine"
+    with pytest.raises(errors.DataError, match="a.png: is in the way of a result"):
+        job(tmp_path).predict_file(path)
+    job(tmp_path, overwrite=True).predict_file(path)
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "a.overlay.mp4").read_text() == "mine"
+    assert json.loads((tmp_path / "a.json").read_text())["results"] == [
+        *("a.csv", "a.png"),
+    ]
+
+
+@pytest.mark.parametrize("nth", [1, 2])
+@pytest.mark.parametrize("model", ["1", "2"])
+def test_a_killed_job_goes_on(tmp_path, monkeypatch, nth, model):
+    """Killed before the summary takes its name, and between it and the table."""
+    path = write(tmp_path / "a.mov")
+    out = tmp_path / "out"
+    job(out).predict_file(path)
+    whole = contents_of(out)
+    if model == "1":  # for the first time
+        for one in out.iterdir():
+            one.unlink()
+    replace, n_left = os.replace, nth
+
+    def dying(source, target):
+        nonlocal n_left
+        n_left -= 1
+        if not n_left:
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    again = dataclasses.replace(job(out), model={"sha256": model})
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", dying)
+        with pytest.raises(KeyboardInterrupt):
+            again.predict_file(path)
+    assert not (out / "a.csv").exists() and not (out / "a.png").exists()
+    again.predict_file(path)
+    assert contents_of(out).keys() == whole.keys()
+    assert contents_of(out)["a.csv"] == whole["a.csv"]
+
+
+def test_annotated_copies_beside_recordings_are_not_predicted(tmp_path):
+    path = write(tmp_path / "a.mov")
+    asked = media_job.Settings("m", str(tmp_path), overlay=True)
+    job(tmp_path, overlay=True).predict_file(path)
+    assert asked.check([tmp_path / "a.overlay.mp4", path]) == [path]
+    # Alone it is a recording as others are.
+    assert len(asked.check([tmp_path / "a.overlay.mp4"])) == 1
 
 
 def test_two_files_of_one_name_are_told(tmp_path):
