@@ -47,8 +47,8 @@ def main(argv: Sequence[str]) -> int:
 
     def tell(port: int, rest_port: int) -> None:
         print(
-            f"serving {config.export} as {config.model_name}: gRPC {config.host}:"
-            f"{port}, REST http://{config.host}:{rest_port}",
+            f"serving {config.export} as {config.model_name}: gRPC "
+            f"{config.address(port)}, REST http://{config.address(rest_port)}",
             flush=True,
         )
 

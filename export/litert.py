@@ -3,7 +3,8 @@
     python -m export.litert --run_dir=runs/my/frame_zero --export=runs/my/export/1
 
 Writes assets.extra/litert/*.tflite, parity.json and parity.md into the export. Exit
-code 1: the SavedModel or float32 does not predict what the model predicts.
+code 1: the SavedModel or float32 does not predict what the model predicts, and the
+export stays as it was.
 """
 
 from __future__ import annotations
@@ -51,7 +52,10 @@ def main(argv: Sequence[str]) -> int:
     print(shipped.report)
     for name, reason in shipped.left_out.items():
         print(f"left out: {name}: {reason}")
-    return 0 if shipped.path else 1
+    if shipped.path is None:
+        print("nothing was changed: the export does not predict what the model does")
+        return 1
+    return 0
 
 
 def run() -> None:

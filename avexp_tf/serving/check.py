@@ -52,16 +52,20 @@ def saved_model_candidate(version_dir: str | os.PathLike[str]) -> parity.Candida
     )
 
 
-def litert_candidates(folder: str | os.PathLike[str]) -> list[parity.Candidate]:
-    """Returns the LiteRT files of a folder as candidates, in the order of `VARIANTS`.
+def litert_candidates(*folders: str | os.PathLike[str]) -> list[parity.Candidate]:
+    """Returns LiteRT files as candidates, in the order of `VARIANTS`.
+
+    Args:
+      *folders: Where they are; of a variant the file of the first one counts.
 
     Raises:
       errors.DataError: if one can't be loaded.
     """
     found = []
     for name, variant in litert.VARIANTS.items():
-        path = pathlib.Path(folder) / f"{name}{litert.SUFFIX}"
-        if path.is_file():
+        paths = [pathlib.Path(one) / f"{name}{litert.SUFFIX}" for one in folders]
+        path = next((path for path in paths if path.is_file()), None)
+        if path:
             model = litert_model.LiteRt(path)
             found.append(
                 parity.Candidate(
@@ -81,13 +85,14 @@ def server_candidate(address: str) -> parity.Candidate:
       address: See `client.Client`.
 
     Raises:
-      errors.AvexpError: if the address is none, or a package is missing.
+      errors.AvexpError: if the address is none, a package is missing, the server can't
+        be reached, or its model is not of this program.
     """
     server = client.Client(address)
+    # A server takes no more than the model does.
+    lost = _NOT_TAKEN.get(server.experiment().model.variant, ())
 
     def call(signature: str, request: requests.Arrays) -> np.ndarray:
-        # A server takes no more than the model does.
-        lost = _NOT_TAKEN.get(server.experiment().model.variant, ())
         inputs = {
             name: value for name, value in request.items() if not name.startswith(lost)
         }

@@ -25,6 +25,7 @@ from avexp_tf.data import manifest as manifests
 from avexp_tf.serving import client_errors
 from avexp_tf.serving import predictor as predictors
 from avexp_tf.serving import retries as retry_lib
+from avexp_tf.serving import tensor_proto
 from avexp_tf.serving import transport as transports
 
 _DEFAULT = "serving_default"
@@ -86,8 +87,9 @@ class Client:
         Raises:
           client_errors.ServerError: one of its kinds.
         """
+        arrays = {name: self._array(name, value) for name, value in inputs.items()}
         return self._retries.run(
-            lambda left: self._transport.predict(self._model, signature, inputs, left)
+            lambda left: self._transport.predict(self._model, signature, arrays, left)
         )
 
     def predict(self, signature: str, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -176,6 +178,32 @@ class Client:
             self.manifest(),
             experiment.data,
             eval_stride,
+        )
+
+    def _array(self, name: str, value: Any) -> np.ndarray:
+        """An input in a dtype that signatures use: floats become float32."""
+        try:
+            array = np.asarray(value)
+        except ValueError as error:  # lists of several lengths
+            raise self._refused(name, str(error)) from None
+        kind = array.dtype.kind
+        if kind == "f":
+            with np.errstate(over="ignore"):  # the server refuses what is not finite
+                return array.astype(np.float32, copy=False)
+        if kind not in "SU" and not tensor_proto.can_hold(array.dtype):
+            raise self._refused(
+                name, f"has dtype {array.dtype}, which no signature takes"
+            )
+        for item in array.ravel() if kind == "O" else ():
+            if not isinstance(item, bytes | str):
+                raise self._refused(
+                    name, f"holds {type(item).__name__}, must hold bytes or str"
+                )
+        return array
+
+    def _refused(self, name: str, what: str) -> client_errors.InvalidRequestError:
+        return client_errors.InvalidRequestError(
+            f"{self.address}: input {name!r}: {what}"
         )
 
     def _json(self, file: str) -> Any:

@@ -12,11 +12,10 @@ from avexp_tf import remote
 from avexp_tf.data import manifest as manifests
 from avexp_tf.features import weights
 from avexp_tf.serving import predictor as predictors
+from avexp_tf.serving import version_folders
 
 EXTRA = "assets.extra"  # the folder of an export that holds what TensorFlow ignores
-_SAVED_MODEL = "saved_model.pb"
 _VARIABLES = "variables/variables.data-00000-of-00001"
-_WEIGHTS = "best.weights.h5"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +56,7 @@ class ModelSource:
         Raises:
           errors.DataError: if they are not there.
         """
-        name = _VARIABLES if self.is_export else _WEIGHTS
+        name = _VARIABLES if self.is_export else config.WEIGHTS_NAME
         return weights.digest(self.path / name)
 
 
@@ -78,9 +77,7 @@ def find(path: str | os.PathLike[str]) -> ModelSource:
     folder = remote.Copy.of(path).path if remote.is_remote(path) else pathlib.Path(path)
     if not folder.is_dir():
         raise errors.DataError(f"{path}: no such folder")
-    is_run = (
-        not (folder / _SAVED_MODEL).exists() and (folder / config.FILE_NAME).exists()
-    )
+    is_run = not _is_version(folder) and (folder / config.FILE_NAME).exists()
     if is_run:
         home = folder
     else:
@@ -96,16 +93,17 @@ def find(path: str | os.PathLike[str]) -> ModelSource:
 
 
 def _newest_version(folder: pathlib.Path) -> pathlib.Path:
-    if (folder / _SAVED_MODEL).exists():
+    if _is_version(folder):
         return folder
-    versions = [
-        path
-        for path in folder.iterdir()
-        if path.name.isdecimal() and (path / _SAVED_MODEL).exists()
-    ]
+    versions = version_folders.found(folder)
     if not versions:
         raise errors.DataError(
-            f"{folder}: is neither an export (a folder with {_SAVED_MODEL}, or with "
-            f"numbered versions of it) nor a run directory (with {config.FILE_NAME})"
+            f"{folder}: is neither an export (a folder with "
+            f"{version_folders.MODEL_FILE}, or with numbered versions of it) nor a run "
+            f"directory (with {config.FILE_NAME})"
         )
-    return max(versions, key=lambda path: int(path.name))
+    return versions[max(versions)]
+
+
+def _is_version(folder: pathlib.Path) -> bool:
+    return (folder / version_folders.MODEL_FILE).exists()

@@ -35,14 +35,19 @@ def write(
       The report for people.
     """
     values = to_json(found, left_out or {})
-    text = markdown(values)
+    told = markdown(values)
     for name, content in (
         (JSON_NAME, typed_json.dumps(values)),
-        (MARKDOWN_NAME, text),
+        (MARKDOWN_NAME, told),
     ):
         with files.replacing(pathlib.Path(folder) / name) as file:
             file.write(content.encode())
-    return text
+    return told
+
+
+def text(found: parity.Parity, left_out: Mapping[str, str] | None = None) -> str:
+    """Returns the report for people, written nowhere; args as `write` has them."""
+    return markdown(to_json(found, left_out or {}))
 
 
 def to_json(found: parity.Parity, left_out: Mapping[str, str]) -> dict[str, Any]:

@@ -95,7 +95,9 @@ class Predictor:
         Raises:
           errors.DataError: if the features are not of the model's widths.
         """
-        return np.concatenate([found.values for found in self.stream([block])])
+        nothing = np.zeros((0, len(config.TARGETS)), np.float32)
+        found = [prediction.values for prediction in self.stream([block])]
+        return np.concatenate([nothing, *found])
 
     def stream(
         self, blocks: Iterable[recording.Block], name: str = "recording"

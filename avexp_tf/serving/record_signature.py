@@ -76,17 +76,19 @@ class RecordPredictor:
             [signatures.require(tf.size(examples) > 0, "there must be a record")]
         ):
             found = tf.io.parse_example(examples, spec)
-        n_ticks = tf.cast(found[schema.N_TICKS], tf.int32)
+        told = found[schema.N_TICKS]
         checks = [
             signatures.require(
                 tf.reduce_all(found[schema.SCHEMA_VERSION] == schema.VERSION),
                 f"schema_version must be {schema.VERSION}",
             ),
             signatures.require(
-                tf.reduce_all((n_ticks > 0) & (n_ticks <= _MOST_TICKS)),
+                tf.reduce_all((told > 0) & (told <= _MOST_TICKS)),
                 f"n_ticks must be in 1 .. {_MOST_TICKS}",
             ),
         ]
+        with tf.control_dependencies(checks):  # before its high bits are cut off
+            n_ticks = tf.cast(told, tf.int32)
         longest = tf.reduce_max(n_ticks)
         records = {schema.N_TICKS: n_ticks}
         for field in fields:
@@ -154,7 +156,7 @@ class RecordPredictor:
             ticks = tf.range(self._clip_ticks)[None]
             sources[name] = tf.where(present, ticks, -1)
         video = tf.cast(cut(schema.VIDEO, tick), tf.float32)
-        streams["video"] = tf.where(valid[..., None], video, 0.0)
+        streams["video"] = tf.where(sources["video"][..., None] >= 0, video, 0.0)
         if self._layout.has_background:
             scene = tf.cast(cut(schema.BACKGROUND, tick), tf.float32)
             streams["background"] = tf.where(valid[..., None], scene, 0.0)
@@ -166,7 +168,7 @@ class RecordPredictor:
         row = start[:, None] + tf.range(self._clip_ticks + margin)[None]  # [M, T + C-1]
         heard = self._heard(records, record, row)
         streams["audio"] = self._module.normalised(cut(schema.AUDIO, row), heard)
-        return self._module.run(streams, sources, valid)
+        return self._module.run(self._module.finite(streams), sources, valid)
 
     def _heard(
         self, records: signatures.Tensors, record: tf.Tensor, row: tf.Tensor

@@ -35,6 +35,7 @@ from avexp_tf.serving import model_card
 from avexp_tf.serving import model_source
 from avexp_tf.serving import record_signature
 from avexp_tf.serving import signatures
+from avexp_tf.serving import version_folders
 from avexp_tf.serving import warmup
 from avexp_tf.training import run_dir as run_dirs
 
@@ -110,6 +111,7 @@ def writing(
     model = run_dir.load_model(precision="float32")
     backbone = _backbone(run_dir.manifest(), settings, report)
     files.make_folder(base)
+    _next_version(base)  # refuses before the work
     with tempfile.TemporaryDirectory(dir=base, prefix=files.TEMPORARY) as folder:
         version = Version(pathlib.Path(folder) / "export", base)
         try:
@@ -284,5 +286,8 @@ def _publish(aside: pathlib.Path, base: pathlib.Path) -> pathlib.Path:
 
 
 def _next_version(base: pathlib.Path) -> int:
-    found = [int(path.name) for path in base.iterdir() if path.name.isdecimal()]
-    return max(found, default=0) + 1
+    found = [version_folders.number_of(path.name) for path in base.iterdir()]
+    newest = max((number for number in found if number is not None), default=0)
+    if newest == version_folders.LARGEST:
+        raise errors.DataError(f"{base}: no version can follow {newest}")
+    return newest + 1

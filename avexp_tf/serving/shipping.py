@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+import tempfile
 from collections.abc import Callable
 from collections.abc import Sequence
 
@@ -98,7 +99,10 @@ def add(
     gate: export_config.GateConfig,
     variants: Sequence[str],
 ) -> Shipped:
-    """Converts a model for an export, and removes the variants that fail the gate.
+    """Adds LiteRT variants to an export: those that pass the gate.
+
+    They are converted and compared aside, together with those that are there already;
+    the export changes only if the SavedModel and float32 pass.
 
     Args:
       version_dir: The export.
@@ -108,31 +112,39 @@ def add(
       variants: LiteRT variants.
 
     Returns:
-      What became of it; the path is that of the export.
+      What became of it; the path is that of the export, None if nothing was changed.
 
     Raises:
-      errors.AvexpError: if something can't be converted, read or written.
+      errors.AvexpError: if the export is of another model, or something can't be
+        converted, read or written.
     """
     extra = saved_model.extra(version_dir)
+    _check_same_model(extra, run_dir)  # before the conversion, which takes its time
     converted = {}
     if variants:
         train = pipeline.Source.open(source.data, "train")
         packed = {name: (extra / name).read_bytes() for name in _PACKED}
         converted = litert.convert(run_dir, train, variants, packed)
     folder = extra / litert.FOLDER
+    with tempfile.TemporaryDirectory() as aside:
+        for name, content in converted.items():
+            _variant(aside, name).write_bytes(content)
+        candidates = check.litert_candidates(aside, folder)
+        found = _measure(version_dir, run_dir, source, gate, candidates)
+    left_out = _failed_variants(found)
+    rest = [one.name for one in found.candidates if one.name not in left_out]
+    if not all(found.passes(name) for name in rest):
+        return Shipped(None, parity_report.text(found, left_out), left_out)
     if converted:
         files.make_folder(folder)
     for name, content in converted.items():
-        with files.replacing(folder / f"{name}{litert.SUFFIX}") as file:
-            file.write(content)
-    found = compare(version_dir, run_dir, source, gate)
-    left_out = _failed_variants(found)
+        if f"{check.LITERT}{name}" not in left_out:
+            with files.replacing(_variant(folder, name)) as file:
+                file.write(content)
     for name in left_out:
-        (folder / f"{name.removeprefix(check.LITERT)}{litert.SUFFIX}").unlink()
+        _variant(folder, name.removeprefix(check.LITERT)).unlink(missing_ok=True)
     text = parity_report.write(found, extra, left_out)
-    rest = [one.name for one in found.candidates if one.name not in left_out]
-    passed = all(found.passes(name) for name in rest)
-    return Shipped(pathlib.Path(version_dir) if passed else None, text, left_out)
+    return Shipped(pathlib.Path(version_dir), text, left_out)
 
 
 def compare(
@@ -159,18 +171,29 @@ def compare(
     """
     extra = saved_model.extra(version_dir)
     _check_same_model(extra, run_dir)
+    candidates = check.litert_candidates(extra / litert.FOLDER)
+    return _measure(version_dir, run_dir, source, gate, [*candidates, *others])
+
+
+def _measure(
+    version_dir: str | os.PathLike[str],
+    run_dir: run_dirs.RunDir,
+    source: pipeline.Source,
+    gate: export_config.GateConfig,
+    others: Sequence[parity.Candidate],
+) -> parity.Parity:
     return parity.measure(
         run_dir.load_model(precision="float32"),
-        [
-            check.saved_model_candidate(version_dir),
-            *check.litert_candidates(extra / litert.FOLDER),
-            *others,
-        ],
+        [check.saved_model_candidate(version_dir), *others],
         source,
         gate.conditions,
         max_recordings=gate.max_recordings,
         latency_rounds=gate.latency_rounds,
     )
+
+
+def _variant(folder: str | os.PathLike[str], name: str) -> pathlib.Path:
+    return pathlib.Path(folder) / f"{name}{litert.SUFFIX}"
 
 
 def _failed_variants(found: parity.Parity) -> dict[str, str]:

@@ -222,7 +222,7 @@ class ServingModule(tf.Module):
         if "audio" in streams:
             heard = self._heard(streams["audio"], sources["audio"] >= 0, n_ticks)
             streams["audio"] = self.normalised(streams["audio"], heard)
-        return self.run(self._finite(streams), sources, valid)
+        return self.run(self.finite(streams), sources, valid)
 
     def predict_complete(self, **inputs: tf.Tensor) -> Tensors:
         """Predicts from features alone: `video` and `audio` as `predict` takes them."""
@@ -271,7 +271,7 @@ class ServingModule(tf.Module):
         if "audio" in streams:
             heard = tf.reduce_any(streams["audio"] != 0, axis=-1)
             streams["audio"] = self.normalised(streams["audio"], heard)
-        return self.run(self._finite(streams), sources)
+        return self.run(self.finite(streams), sources)
 
     def run(
         self, streams: Tensors, sources: Tensors, valid: tf.Tensor | None = None
@@ -308,6 +308,15 @@ class ServingModule(tf.Module):
         """
         normalised = (audio - self._mean) * self._scale
         return tf.where(tf.expand_dims(heard, -1), normalised, 0.0)
+
+    def finite(self, streams: Tensors) -> Tensors:
+        """Returns the streams, unless there is a number that is not finite."""
+        if not self._checked:
+            return streams
+        return {
+            name: tf.debugging.check_numerics(one, f"{name} must be finite")
+            for name, one in streams.items()
+        }
 
     def _heard(
         self, audio: tf.Tensor, present: tf.Tensor, n_ticks: tf.Tensor
@@ -367,15 +376,6 @@ class ServingModule(tf.Module):
                 {name: tf.identity(one) for name, one in streams.items()},
                 {name: tf.identity(one) for name, one in sources.items()},
             )
-
-    def _finite(self, streams: Tensors) -> Tensors:
-        """Returns the streams, unless there is a number that is not finite."""
-        if not self._checked:
-            return streams
-        return {
-            name: tf.debugging.check_numerics(one, f"{name} must be finite")
-            for name, one in streams.items()
-        }
 
 
 def require(condition: tf.Tensor, rule: str) -> tf.Operation:

@@ -26,6 +26,11 @@ def dtype_of(number: int) -> np.dtype | None:
     return kind[0] if kind else None
 
 
+def can_hold(dtype: np.dtype) -> bool:
+    """Tells whether signatures use a NumPy dtype; object stands for strings."""
+    return dtype in _NUMBERS
+
+
 def encode(array: np.ndarray, proto: Any) -> None:
     """Writes an array into a TensorProto.
 
@@ -92,20 +97,20 @@ def decode(proto: Any, most_bytes: int = _LARGEST_BYTES) -> np.ndarray:
             shape
         )
     values = getattr(proto, field)
-    if len(values) > count or (not values and count):
+    if len(values) > count:
         raise ValueError(
             f"has {len(values)} values, its shape {list(shape)} needs {count}"
         )
     if dtype.hasobject:
-        found = np.empty(count, object)
-        found[:] = [*values, *[values[-1]] * (count - len(values))] if count else []
+        found = np.full(count, values[-1] if values else b"", object)
+        found[: len(values)] = [*values]
         return found.reshape(shape)
     try:
         # Checks the range of int_val, which holds narrower types too.
         given = np.asarray(list(values), dtype)
     except OverflowError as error:
         raise ValueError(str(error)) from None
-    # The last value stands for all that follow.
-    filled = np.full(count, given[-1] if len(given) else 0, dtype)
+    # The last value stands for all that follow; without one, all are zero.
+    filled = np.full(count, given[-1], dtype) if len(given) else np.zeros(count, dtype)
     filled[: len(given)] = given
     return filled.reshape(shape)

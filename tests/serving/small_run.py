@@ -51,14 +51,14 @@ def make_records(path, split="train", background=False):
     prepare.prepare(corpus, path, RECORDS)
 
 
-def make_run(path, records, model=MODEL, manifest=None):
+def make_run(path, records, model=MODEL, manifest=None, seed=0):
     """A run directory with random weights, as if it had been trained."""
     experiment = config.ExperimentConfig(data_of(records), model)
     manifest = manifest or manifests.Manifest.load(records)
     run_dir = run_dirs.RunDir(path)
     run_dir.begin(experiment, manifest)
     network = run_dirs.build_model(experiment, manifest)
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     network.set_weights([rng.normal(0, 0.3, w.shape) for w in network.get_weights()])
     run_dir.save_weights(network)
     run_dir.finish({"name": "baseline", "best_epoch": 1, "best_dev_ccc": 0.5})

@@ -88,11 +88,59 @@ def test_a_model_of_one_branch_with_a_background(tmp_path):
             run_dir,
             check.source_of(run_dir, split="train"),
             gate,
-            [check.server_candidate(running.grpc), check.server_candidate("x:1")],
+            [check.server_candidate(running.grpc)],
         )
     assert found.passes(f"server {running.grpc}")
-    assert not found.passes("server x:1")
-    assert "UNAVAILABLE" in found.broken["server x:1"]
+
+
+def test_a_check_of_a_server_leaves_the_report_unless_it_passes(
+    server, served, tmp_path, capsys
+):
+    """Of no server one line and 2, of another model's server the report and 1."""
+    run_dir = small_run.make_run(tmp_path / "run", served.records, seed=1)
+    export = saved_model.export(run_dir.path, tmp_path / "base")
+    report = export / "assets.extra" / "parity.md"
+    report.write_text("as it was shipped")
+    gate = ("--split=train", "--conditions=none", "--latency_rounds=1")
+    command = importlib.import_module("export.check")
+
+    def checked(address):
+        arguments = (f"--run_dir={run_dir.path}", f"--export={export}", *gate)
+        return small_runs.call(capsys, command, *arguments, f"--server={address}")
+
+    code, _, stderr = checked(f"localhost:{free_port()}")
+    assert (code, len(stderr)) == (2, 1)
+    assert "UNAVAILABLE" in stderr[0]
+    code, stdout, _ = checked(server.grpc)
+    assert (code, stdout[0]) == (1, "# Parity: FAILED")
+    assert report.read_text() == "as it was shipped"
+    with running_server.serving(export.parent) as own:
+        code, stdout, _ = checked(own.grpc)
+    assert (code, stdout[0]) == (0, "# Parity: passed")
+    assert report.read_text().splitlines()[0] == stdout[0]
+
+
+@pytest.mark.parametrize("api", APIS)
+def test_inputs_in_other_dtypes_and_none_at_all(api, server):
+    """What NumPy makes of numbers is taken; what is none is refused by its name."""
+    request = running_server.clips()
+    with clients.Client(getattr(server, api), retries=ONCE) as client:
+        expected = client.predict("serving_default", request)
+        doubles = request | {"video": request["video"].astype(np.float64)}
+        lists = request | {"audio": request["audio"].tolist()}
+        for other in (doubles, lists):
+            found = client.predict("serving_default", other)
+            np.testing.assert_allclose(found, expected, atol=1e-6)
+        for value, said in (
+            (None, "holds NoneType"),
+            (np.full((2, 12, 3), None), "holds NoneType"),
+            (request["video"].astype(complex), "has dtype complex128"),
+            ([[1.0], [1.0, 2.0]], "inhomogeneous"),
+        ):
+            with pytest.raises(
+                client_errors.InvalidRequestError, match=f"input 'video': .*{said}"
+            ):
+                client.call("serving_default", request | {"video": value})
 
 
 @pytest.mark.parametrize("api", APIS)

@@ -1,7 +1,9 @@
 """LiteRT files: all four variants, their metadata, and what the gate ships of them."""
 
 import dataclasses
+import importlib
 import json
+import shutil
 import subprocess
 import zipfile
 
@@ -9,6 +11,7 @@ import array_corpus
 import flatbuffers
 import numpy as np
 import pytest
+import small_runs
 from ai_edge_litert import interpreter as interpreters
 from ai_edge_litert import schema_py_generated as schema
 
@@ -232,6 +235,67 @@ def test_nothing_ships_if_the_model_itself_differs(served, tmp_path, monkeypatch
     assert shipped.path is None
     assert shipped.report.startswith("# Parity: FAILED")
     assert list((tmp_path / "base").iterdir()) == []
+
+
+@pytest.fixture(name="version")
+def _version(served, tmp_path):
+    """A version of the small run's model, with a report."""
+    version = tmp_path / "base" / "1"
+    shutil.copytree(served.export, version)
+    extra = version / "assets.extra"
+    (extra / "parity.md").write_text("as it was shipped")
+    return version
+
+
+def content_of(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "said"),
+    [({"ff_dim": 8}, 2, "was not made of"), ({}, 1, "nothing was changed")],
+)
+def test_another_run_changes_nothing(change, code, said, served, version, capsys):
+    """Neither one of other settings nor one of other weights."""
+    other = dataclasses.replace(small_run.MODEL, **change)
+    run = version.parents[1] / "other"
+    small_run.make_run(run, served.records, other, seed=1)
+    before = content_of(version)
+    found, stdout, stderr = add(capsys, run, version, "float32")
+    assert found == code
+    assert any(said in line for line in (*stdout, *stderr))
+    assert content_of(version) == before
+
+
+def test_variants_join_those_that_are_there(served, version, capsys, monkeypatch):
+    folder = version / "assets.extra" / "litert"
+    assert add(capsys, served.run, version, "float32")[0] == 0
+    before = content_of(folder)
+    tight = dataclasses.replace(
+        litert.VARIANTS["float16"], allowance=parity.Allowance(ccc=-1.0)
+    )
+    monkeypatch.setitem(litert.VARIANTS, "float16", tight)
+    code, stdout, _ = add(capsys, served.run, version, "float16")
+    assert code == 0
+    assert stdout[-1].startswith("left out: litert_float16: loses")
+    assert content_of(folder) == before
+    report = (folder.parent / "parity.md").read_text()
+    assert "| litert_float32 | passed |" in report
+    assert "| litert_float16 | left out |" in report
+
+
+def add(capsys, run, version, variant):
+    """Exit code, stdout and stderr of `export.litert`."""
+    return small_runs.call(
+        capsys,
+        importlib.import_module("export.litert"),
+        f"--run_dir={run}",
+        f"--export={version}",
+        f"--litert={variant}",
+        "--split=train",
+        f"--conditions={','.join(TESTED)}",
+        "--latency_rounds=1",
+    )
 
 
 def test_another_model_is_told(served, tmp_path):

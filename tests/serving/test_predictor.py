@@ -1,6 +1,7 @@
 """Predictions of recordings: the same from features, a run, an export and records."""
 
 import csv
+import dataclasses
 import shutil
 
 import array_corpus
@@ -131,6 +132,12 @@ def test_the_stride_can_be_another(made):
     assert np.abs(values[0] - values[2]).max() > 1e-4
 
 
+def test_a_recording_without_a_tick_has_no_values(made):
+    found = model_source.find(made / "run").predictor()
+    values = found.predict(array_corpus.rows(array_corpus.ticks("r0", 9), 0, 0))
+    assert (values.shape, values.dtype) == ((0, 2), np.float32)
+
+
 def test_wrong_widths_are_told(made):
     found = model_source.find(made / "run").predictor()
     block = array_corpus.ticks("r0", 20, video_dim=4)
@@ -139,7 +146,7 @@ def test_wrong_widths_are_told(made):
 
 
 def test_the_newest_version_is_taken(made, tmp_path):
-    for version in ("9", "10", "not-a-version"):
+    for version in ("9", "10", "0008", str(2**63), "not-a-version"):
         shutil.copytree(made / "export" / "1", tmp_path / "base" / version)
     (tmp_path / "base" / "11").mkdir()  # still being copied
     assert model_source.find(tmp_path / "base").path == tmp_path / "base" / "10"
@@ -165,6 +172,16 @@ def test_what_is_no_model_is_told(made, tmp_path, broken, message):
     broken(base)
     with pytest.raises(errors.AvexpError, match=message):
         model_source.find(base).predictor()
+
+
+def test_weights_of_another_model_are_told_in_one_line(made, tmp_path, recwarn):
+    other = dataclasses.replace(MODEL, variant="video_only")
+    make_run(tmp_path / "run", made / "records", other)
+    weights = made / "run" / "best.weights.h5"
+    shutil.copy(weights, tmp_path / "run")
+    with pytest.raises(errors.RunError, match=r"config.json: .*[^:\n]$"):
+        model_source.find(tmp_path / "run").predictor()
+    assert not [one for one in recwarn if "Skipping" in str(one.message)]
 
 
 @given(st.integers(1, 300), st.integers(1, 60), st.integers(1, 60))

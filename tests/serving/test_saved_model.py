@@ -124,6 +124,16 @@ def test_the_first_version_is_followed_by_the_next(runs, tmp_path):
     assert settings.model.variant == "audio_only"
 
 
+def test_numbers_that_no_server_reads(runs, tmp_path):
+    (tmp_path / "0003").mkdir()
+    (tmp_path / str(2**63)).mkdir()
+    assert saved_model.export(runs["audio_only"], tmp_path) == tmp_path / "4"
+    (tmp_path / str(2**63 - 1)).mkdir()
+    with pytest.raises(errors.DataError, match=f"no version can follow {2**63 - 1}"):
+        saved_model.export(runs["audio_only"], tmp_path)
+    assert len(list(tmp_path.iterdir())) == 4
+
+
 # The class that is named so makes one of the back end's own.
 ARCHIVE = type(keras.export.ExportArchive())
 

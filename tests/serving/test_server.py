@@ -1,7 +1,11 @@
 """Over both APIs the server answers as TensorFlow Serving, and refuses cleanly."""
 
 import json
+import logging
+import pathlib
 import re
+import socket
+import time
 
 import grpc
 import numpy as np
@@ -26,7 +30,9 @@ from avexp_tf.serving import client as clients
 from avexp_tf.serving import client_errors
 from avexp_tf.serving import retries
 from avexp_tf.serving import signatures
+from avexp_tf.serving import tensor_proto
 from avexp_tf.serving import transport
+from avexp_tf.serving.server import settings
 from tests.serving import running_server
 from tests.serving import small_run
 
@@ -310,6 +316,7 @@ def test_what_is_too_large_or_not_there(api, server):
         (b'{"instances": []}', "'instances' must be a list with something in it"),
         (b'{"instances": [{"video": 1}, {"audio": 1}]}', "the same names"),
         (b'{"signature_name": 3, "inputs": {}}', "must be a string"),
+        (b'{"signature_name": null, "inputs": {}}', "must be a string"),
         (b'{"inputs": {"video": [[[1, 2, 3]], [[1, 2]]]}}', "is ragged"),
         (b'{"inputs": {"video": [[[[[[[[[[1]]]]]]]]]]}}', "nested too deeply"),
         (b'{"inputs": {"video": [[[1, 2, null]]]}}', "holds NoneType"),
@@ -347,6 +354,8 @@ def test_bodies_that_are_no_request(body, text, server):
         ("POST", "/v1/models/avexp/labels/stable:predict", 400),
         ("GET", "/v1/models/other/metadata", 404),
         ("GET", "/v1/models/%ff", 400),
+        ("GET", "/%0a", 404),
+        ("GET", "/v1/models/avexp/%0a", 400),
     ],
 )
 def test_paths_that_are_none(method, path, status, server):
@@ -360,6 +369,56 @@ def test_a_body_that_is_too_large_or_packed(server):
     assert server.post(PREDICT, b" " * 1_000_001)[0] == 413
     packed = {"Content-Encoding": "gzip"}
     assert server.post(PREDICT, b"\x1f\x8b", packed)[0] == 415
+    body = {"inputs": running_server.listed(running_server.clips())}
+    for name in ("", "identity", "Identity"):
+        assert server.post(PREDICT, body, {"Content-Encoding": name})[0] == 200
+
+
+def test_a_client_that_goes_away_is_counted_and_told_to_nobody(server, caplog):
+    gone = 'avexp_requests_total{api="rest",code="GONE",method="predict"}'
+    before = server.metrics().get(gone, 0)
+    started = f"POST {PREDICT} HTTP/1.1\r\nHost: x\r\n".encode()
+    chunked = started + b"Transfer-Encoding: chunked\r\n\r\n"
+    with caplog.at_level(logging.DEBUG):
+        for sent in (
+            started + b"Content-Length: 9\r\n\r\n{",
+            chunked + b"1\r\n{\r\n",
+            chunked + b"no size\r\n",  # refused before anything is counted
+        ):
+            with socket.create_connection(("127.0.0.1", server.rest_port)) as client:
+                client.sendall(sent)
+                time.sleep(0.2)
+        for _ in range(100):
+            if server.metrics().get(gone, 0) == before + 2:
+                break
+            time.sleep(0.05)
+    assert server.metrics()[gone] == before + 2
+    assert not [one for one in caplog.records if one.levelno >= logging.WARNING]
+
+
+def test_no_name_of_a_signature_is_the_default(server):
+    body = {"inputs": running_server.listed(running_server.clips())}
+    answer = server.post(PREDICT, body)
+    assert answer[0] == 200
+    assert server.post(PREDICT, body | {"signature_name": ""}) == answer
+
+
+def test_a_refusal_says_the_rule_and_nothing_of_the_graph(server):
+    request = running_server.clips()
+    for name, value, said in (
+        (
+            "audio",
+            request["audio"][:, 1:],
+            "audio must be [B, T + 4, columns], where presences or sources are [B, T]",
+        ),
+        (
+            "audio",
+            np.full_like(request["audio"], np.nan),
+            "audio must be finite : Tensor had NaN values",
+        ),
+    ):
+        body = {"inputs": running_server.listed(request | {name: value})}
+        assert json.loads(server.post(PREDICT, body)[1]) == {"error": said}
 
 
 def predict_request(inputs, signature=""):
@@ -391,10 +450,6 @@ def too_many_bytes(request):
     request.inputs["video"].tensor_content += b"\0"
 
 
-def no_values(request):
-    request.inputs["video"].tensor_content = b""
-
-
 def a_few_bytes_for_gigabytes(request):
     request.inputs["video"].tensor_content = b""
     request.inputs["video"].float_val.append(1.0)
@@ -419,7 +474,6 @@ def many_inputs(request):
         negative_size,
         no_rank,
         too_many_bytes,
-        no_values,
         a_few_bytes_for_gigabytes,
         no_name,
         many_inputs,
@@ -432,6 +486,37 @@ def test_protos_that_are_none(change, stub):
         stub.Predict(request)
     assert error.value.code() is CODES.INVALID_ARGUMENT
     assert error.value.details()
+
+
+@pytest.mark.parametrize("name", ["video", "video_present"])
+def test_a_tensor_without_values_is_zeros(name, stub):
+    """As in TensorFlow Serving: a shape is enough."""
+    zeros = running_server.clips()
+    zeros[name] = np.zeros_like(zeros[name])
+    request = predict_request(zeros)
+    whole = stub.Predict(request)
+    request.inputs[name].tensor_content = b""
+    request.inputs[name].ClearField("bool_val")
+    assert stub.Predict(request) == whole
+    request.inputs[name].tensor_shape.dim[1].size = 1 << 40
+    with pytest.raises(grpc.RpcError, match="which is more than .* bytes"):
+        stub.Predict(request)
+
+
+def test_shapes_that_are_too_large_together(stub):
+    request = predict_request(running_server.clips())
+    for name in ("video", "audio"):
+        request.inputs[name].tensor_content = b""
+        for dim in request.inputs[name].tensor_shape.dim[:2]:
+            dim.size = 250  # alone within 1 MB
+    with pytest.raises(grpc.RpcError, match="which is more than .* bytes"):
+        stub.Predict(request)
+
+
+def test_strings_without_values_are_empty():
+    proto = tf.make_tensor_proto(np.array([b"a"], object))
+    del proto.string_val[:]
+    assert tensor_proto.decode(proto).tolist() == [b""]
 
 
 def test_services_that_are_for_other_models(channel, stub):
@@ -472,6 +557,37 @@ def test_the_metrics_count_what_happened(server):
     assert after["avexp_model_version"] == 1
     assert after["avexp_model_versions_failed"] == 0
     assert after["avexp_requests_waiting"] == 0
+
+
+def test_an_ipv6_address(served):
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    with running_server.serving(served.export.parent, host="::1") as running:
+        for address in (f"[::1]:{running.port}", f"http://[::1]:{running.rest_port}"):
+            with clients.Client(address) as client:
+                assert client.versions() == {1: "AVAILABLE"}
+
+
+@pytest.mark.parametrize(
+    ("labels", "text"),
+    [
+        (["stable:1", "stable:9"], "'stable' must stand for one version"),
+        (["a/b:1"], "'a/b:1' must read LABEL:VERSION"),
+        (["stable:0"], "'stable:0' must read LABEL:VERSION"),
+        ([f"stable:{2**63}"], "must read LABEL:VERSION"),
+    ],
+)
+def test_labels_that_are_none(labels, text):
+    with pytest.raises(errors.ConfigError, match=f"--labels=.*: .*{text}"):
+        settings.ServerConfig(labels=tuple(labels))
+
+
+def test_as_many_clips_as_tensorflow_serving_is_told_to_take():
+    path = pathlib.Path(__file__).parents[2] / "export" / "serving" / "batching.config"
+    most = re.search(r"max_batch_size { value: (\d+) }", path.read_text())
+    assert int(most[1]) == settings.ServerConfig().max_batch
 
 
 def test_a_port_that_is_taken(server, served):

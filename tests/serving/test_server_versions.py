@@ -1,5 +1,6 @@
 """A new version takes over without a failed request; an end loses none."""
 
+import json
 import os
 import pathlib
 import re
@@ -152,6 +153,20 @@ def test_a_broken_version_changes_nothing_until_it_is_mended(base, other):
         wait_until(lambda: client.versions()[2] == "AVAILABLE")
         found = client.predict("serving_default", request)
         np.testing.assert_allclose(found, new, atol=1e-6)
+
+
+def test_names_with_zeros_and_numbers_that_no_request_can_hold(base, other, caplog):
+    publish(other, base, "0008")
+    publish(other, base, 2**63)
+    with running_server.serving(base) as running:
+        for address in (running.grpc, running.rest):
+            with clients.Client(address, transport.ModelName(version=8)) as client:
+                assert client.versions() == {8: "AVAILABLE"}
+                assert client.predict("serving_default", running_server.clips()).size
+        status, body = running.get("/v1/models/avexp")
+        assert (status, len(json.loads(body)["model_version_status"])) == (200, 1)
+    warnings = [one.message for one in caplog.records if one.levelname == "WARNING"]
+    assert warnings == [f"{base / str(2**63)}: ignored: no version has this number"]
 
 
 def test_labels_and_numbers_choose_a_version(base, other):

@@ -5,6 +5,7 @@ The reference is `SweepPredictor` on the pipeline's own batches: what evaluation
 
 import csv
 import dataclasses
+import re
 
 import keras
 import numpy as np
@@ -14,6 +15,7 @@ import tensorflow as tf
 from avexp_tf import config
 from avexp_tf.data import condition
 from avexp_tf.data import pipeline
+from avexp_tf.data import schema
 from avexp_tf.evaluation import sweep
 from avexp_tf.models import sweep_predictor
 from avexp_tf.serving import face_signature
@@ -205,6 +207,66 @@ def test_examples_give_what_evaluation_measured(served, loaded, tmp_path):
     values = np.stack([found[target].numpy() for target in config.TARGETS], -1)
     assert not values[~valid].any()
     np.testing.assert_allclose(values[valid], evaluated, atol=2e-6)
+
+
+def changed_record(served, **changes):
+    """A record with other values: bytes, or whole numbers."""
+    example = tf.train.Example.FromString(small_run.serialized(served.records)[0])
+    for key, value in changes.items():
+        feature = example.features.feature[key]
+        if isinstance(value, int):
+            feature.int64_list.value[0] = value
+        else:
+            feature.bytes_list.value[0] = value(feature.bytes_list.value[0])
+    return example.SerializeToString()
+
+
+def filled(dtype, number, rows=slice(None)):
+    """Writes a number into rows of a field."""
+
+    def change(content):
+        values = np.frombuffer(content, dtype).copy()
+        values[rows] = number
+        return values.tobytes()
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({schema.AUDIO: filled("<f4", np.nan)}, "audio must be finite"),
+        (
+            {
+                schema.VIDEO: filled("<f2", np.inf),
+                schema.VIDEO_PRESENT: filled("u1", 1),
+            },
+            "video must be finite",
+        ),
+        *(
+            ({schema.N_TICKS: n_ticks}, "n_ticks must be in 1 .. 1000000")
+            for n_ticks in (0, -1, 2**31, 2**32 + 30)
+        ),
+    ],
+)
+def test_records_that_break_a_rule_are_refused(served, loaded, changes, message):
+    record = changed_record(served, **changes)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=re.escape(message)):
+        loaded.signatures["examples"](examples=tf.constant([record]))
+
+
+def test_faces_of_a_record_that_are_not_present_may_hold_anything(served, loaded):
+    absent = {schema.VIDEO_PRESENT: filled("u1", 0, slice(9))}
+    whole, spoilt = (
+        loaded.signatures["examples"](examples=tf.constant([one]))
+        for one in (
+            changed_record(served, **absent),
+            changed_record(
+                served, **absent, video=filled("<f2", np.nan, slice(9 * VIDEO))
+            ),
+        )
+    )
+    np.testing.assert_array_equal(spoilt["valence"], whole["valence"])
 
 
 def changed(**changes):

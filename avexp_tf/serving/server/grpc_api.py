@@ -143,9 +143,11 @@ def predict(engine: engines.Engine, request: Any) -> Any:
             f"input size does not match signature: {len(request.inputs)}!={len(wanted)}"
         )
     inputs = {}
+    left = engine.config.max_body_bytes  # for all of them, which bytes don't tell
     for name, proto in request.inputs.items():
         try:
-            inputs[name] = tensor_proto.decode(proto, engine.config.max_body_bytes)
+            inputs[name] = tensor_proto.decode(proto, left)
+            left -= inputs[name].nbytes
         except ValueError as error:
             raise failure.invalid(
                 f"tensor parsing error: {name[:80]}: {error}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,8 @@ from avexp_tf.serving.server import failure
 
 _EXTRA = "assets.extra"
 _TAG = "serve"
+_IN_GRAPH = re.compile(r"\{\{function_node [^}]*\}\} *")
+_ASSERTED = re.compile(r"assertion failed: \[(.*)\]")
 
 
 class LoadedVersion:
@@ -145,4 +148,6 @@ def _first_line(error: Exception) -> str:
     """What TensorFlow says, without where in the graph it happened."""
     lines = [line for line in str(error).splitlines() if line.strip()]
     text = lines[0] if lines else type(error).__name__
-    return text.split(" [Op:")[0]
+    text = _IN_GRAPH.sub("", text.split(" [Op:")[0]).strip()
+    asserted = _ASSERTED.fullmatch(text)
+    return asserted[1] if asserted else text

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import logging
 import re
 import urllib.parse
 from collections.abc import Callable
 from typing import Any
 
+from aiohttp import http
 from aiohttp import web
 from google.protobuf import json_format
 from tensorflow_serving.apis import get_model_metadata_pb2
@@ -45,11 +47,12 @@ def application(engine: engines.Engine) -> web.Application:
       engine: Runs the requests.
     """
     api = _Api(engine)
+    logging.getLogger("aiohttp.server").addFilter(_is_fault)
     # Bodies are read here, where a limit answers in JSON, and never unpacked.
     app = web.Application(client_max_size=engine.config.max_body_bytes)
     app.router.add_get(metrics.PATH, api.metrics)
     app.router.add_get(HEALTH, api.health)
-    app.router.add_route("*", "/{path:.*}", api.answer)
+    app.router.add_route("*", r"/{path:[\s\S]*}", api.answer)  # a line break too
     return app
 
 
@@ -99,7 +102,8 @@ class _Api:
     async def _predict(
         self, request: web.Request, match: re.Match[str]
     ) -> web.Response:
-        if request.headers.get("Content-Encoding", "identity") != "identity":
+        packing = request.headers.get("Content-Encoding", "")
+        if packing.strip().lower() not in ("", "identity"):
             self._engine.metrics.requests.labels("rest", "predict", "PACKED").inc()
             return _json(415, b'{"error": "a body must not be packed"}')
         try:
@@ -107,6 +111,9 @@ class _Api:
         except asyncio.TimeoutError:  # of its own in Python 3.10
             self._engine.metrics.requests.labels("rest", "predict", "SLOW").inc()
             return _json(408, b'{"error": "the body takes too long to arrive"}')
+        except (ConnectionError, http.HttpProcessingError):
+            self._engine.metrics.requests.labels("rest", "predict", "GONE").inc()
+            return _json(400, b'{"error": "the body ends before its end"}')
         kind = match[4].lower()
         with self._engine.counted("rest", kind):
             name, number, label = _asked(match)
@@ -152,6 +159,13 @@ class _Api:
             found = make(self._engine, request)
             values = _metadata_json(found) if is_metadata else _to_json(found)
             return _json(200, json.dumps(values, indent=1).encode())
+
+
+def _is_fault(record: logging.LogRecord) -> bool:
+    """Whether aiohttp may log it: not that a client breaks HTTP, which it answers."""
+    return not (
+        record.exc_info and isinstance(record.exc_info[1], http.HttpProcessingError)
+    )
 
 
 def _asked(match: re.Match[str]) -> tuple[str, int | None, str]:

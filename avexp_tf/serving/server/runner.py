@@ -55,7 +55,7 @@ async def serve(
         raise errors.DataError(f"--export={config.export}: no such folder")
     # Before the model is loaded, which takes its time.
     for port in (config.port, config.rest_port):
-        await _check_free(config.host, port)
+        await _check_free(config, port)
     metrics = metrics_lib.Metrics()
     versions = versions_lib.Versions(config, on_change=_counter(metrics))
     await loop.run_in_executor(None, versions.start)
@@ -106,14 +106,14 @@ def _why_none(versions: versions_lib.Versions) -> str:
     return "holds no version: a folder with a number as its name and saved_model.pb"
 
 
-async def _check_free(host: str, port: int) -> None:
+async def _check_free(config: settings.ServerConfig, port: int) -> None:
     """Raises DataError if a port can't be listened on."""
     loop = asyncio.get_running_loop()
     try:
-        probe = await loop.create_server(asyncio.Protocol, host, port)
+        probe = await loop.create_server(asyncio.Protocol, config.host, port)
     except OSError as error:
         raise errors.DataError(
-            f"{host}:{port}: this port can't be listened on: {_reason(error)}"
+            f"{config.address(port)}: this port can't be listened on: {_reason(error)}"
         ) from None
     probe.close()
     await probe.wait_closed()
@@ -146,7 +146,7 @@ async def _start_grpc(
     )
     checker = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checker, server)
-    address = f"{config.host}:{config.port}"
+    address = config.address(config.port)
     try:
         port = server.add_insecure_port(address)
     except RuntimeError:
@@ -170,7 +170,7 @@ async def _start_rest(engine: engines.Engine) -> tuple[web.AppRunner, int]:
     except OSError as error:
         await runner.cleanup()
         raise errors.DataError(
-            f"{config.host}:{config.rest_port}: this port can't be listened on: "
+            f"{config.address(config.rest_port)}: this port can't be listened on: "
             f"{_reason(error)}"
         ) from None
     return runner, runner.addresses[0][1]

@@ -6,6 +6,7 @@ import dataclasses
 
 from avexp_tf import config
 from avexp_tf import errors
+from avexp_tf.serving import version_folders
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +40,7 @@ class ServerConfig(config.Checked):
         64.0, "Largest request, in 10^6 bytes.", minimum=0.001, maximum=1000.0
     )
     max_batch: int = config.option(
-        64, "Most clips, or records, in a request.", minimum=1
+        32, "Most clips, or records, in a request.", minimum=1
     )
     max_ticks: int = config.option(1000, "Longest clip, in ticks.", minimum=1)
     max_waiting: int = config.option(
@@ -71,15 +72,26 @@ class ServerConfig(config.Checked):
         """Largest request in bytes."""
         return int(self.max_body_mb * 1e6)
 
+    def address(self, port: int) -> str:
+        """Returns host:port, with the brackets that an IPv6 address needs."""
+        return f"[{self.host}]:{port}" if ":" in self.host else f"{self.host}:{port}"
+
     def __post_init__(self) -> None:
         super().__post_init__()
+        known = set()
         for text in self.labels:
             label, _, version = text.partition(":")
-            if not label or not version.isdecimal() or not int(version):
+            if not label or "/" in label or not version_folders.number_of(version):
                 raise errors.ConfigError(
                     f"--labels={','.join(self.labels)}: {text!r} must read "
-                    "LABEL:VERSION, such as stable:1"
+                    "LABEL:VERSION, such as stable:1, with no / in the label"
                 )
+            if label in known:
+                raise errors.ConfigError(
+                    f"--labels={','.join(self.labels)}: {label!r} must stand for one "
+                    "version"
+                )
+            known.add(label)
         if not self.model_name or set(self.model_name) & set("/:"):
             raise errors.ConfigError(
                 f"--model_name={self.model_name}: must hold neither / nor :"

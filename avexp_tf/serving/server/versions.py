@@ -12,13 +12,13 @@ import pathlib
 import threading
 from collections.abc import Callable
 
+from avexp_tf.serving import version_folders
 from avexp_tf.serving.server import failure
 from avexp_tf.serving.server import loaded_version
 from avexp_tf.serving.server import settings
 
 LOADING, AVAILABLE, END = "LOADING", "AVAILABLE", "END"
 
-_MODEL_FILE = "saved_model.pb"
 _log = logging.getLogger(__name__)
 
 
@@ -59,6 +59,8 @@ class Versions:
         self._loaded: dict[int, loaded_version.LoadedVersion] = {}
         self._states: dict[int, State] = {}
         self._failed: dict[int, float] = {}
+        self._folders: dict[int, pathlib.Path] = {}
+        self._ignored: set[str] = set()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -152,15 +154,12 @@ class Versions:
         """The versions to have, the oldest first; those that failed don't count."""
         base = pathlib.Path(self._config.export)
         try:
-            found = {
-                int(path.name)
-                for path in base.iterdir()
-                if path.name.isdecimal() and (path / _MODEL_FILE).is_file()
-            }
+            self._folders = version_folders.found(base)
+            self._warn_of_ignored(base)
         except OSError as error:
             _log.warning("%s: %s", base, error.strerror or error)
             return sorted(self._loaded)
-        newest = sorted(found, reverse=True)
+        newest = sorted(self._folders, reverse=True)
         usable = [
             number
             for number in newest
@@ -169,11 +168,17 @@ class Versions:
         labelled = set(self._config.label_versions.values()) & set(usable)
         return sorted({*usable[: self._config.keep_versions], *labelled})
 
+    def _warn_of_ignored(self, base: pathlib.Path) -> None:
+        for name in {path.name for path in base.iterdir()} - self._ignored:
+            if name.isdecimal() and version_folders.number_of(name) is None:
+                _log.warning("%s: ignored: no version has this number", base / name)
+                self._ignored.add(name)
+
     def _try(self, number: int) -> None:
         stamp = self._stamp(number)
         self._set(number, State(LOADING))
         try:
-            loaded = self._load(pathlib.Path(self._config.export) / str(number))
+            loaded = self._load(self._folders[number])
         except Exception as error:  # a damaged model may raise anything
             reason = " ".join(str(error).split())[:500] or type(error).__name__
             _log.error("version %d can't be served: %s", number, reason)
@@ -193,7 +198,7 @@ class Versions:
 
     def _stamp(self, number: int) -> float:
         """When a version was last changed."""
-        folder = pathlib.Path(self._config.export) / str(number)
+        folder = self._folders[number]
         try:
             return max(path.stat().st_mtime for path in [folder, *folder.rglob("*")])
         except OSError:
