@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import numbers
 import os
-from collections.abc import Iterable
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from typing import Any
-from typing import TypeVar
 
 from absl import flags
 
+from avexp_tf import arguments
 from avexp_tf import config
 from avexp_tf import errors
 from avexp_tf import quiet
@@ -36,8 +34,6 @@ if TYPE_CHECKING:  # heavy, or needing TensorFlow
     from avexp_tf.data import pipeline
 
 Path = str | os.PathLike[str]
-
-_Section = TypeVar("_Section")
 
 
 def prepare(
@@ -77,19 +73,19 @@ def prepare(
     registry.define_flags(values)
     for name, value in settings.items():
         if name not in values:
-            raise _unknown(name, values)
+            raise arguments.unknown(name, list(values))
         # Flags take lists and the plain values of a config; paths are text there.
         if values[name].flag_type() == "string" and not isinstance(value, str):
-            value = _path(name, value)
+            value = arguments.path(name, value)
         values[name].value = value
     values.mark_as_parsed()
     return prepare_lib.prepare(
         registry.from_flags(corpus, values),
-        _path("out", out),
+        arguments.path("out", out),
         avexp_flags.parsed(config.RecordsConfig, values),
-        n_workers=_whole("workers", workers, minimum=1),
+        n_workers=arguments.whole("workers", workers, minimum=1),
         overwrite=overwrite,
-        statistics_from=_optional("statistics_from", statistics_from),
+        statistics_from=arguments.path_or_none("statistics_from", statistics_from),
     )
 
 
@@ -127,11 +123,12 @@ def load_records(
       errors.ConfigError: if a setting is unknown or breaks its rule.
       errors.DataError: if the records can't be used.
     """
-    data = _section(config.DataConfig, settings, records=_path("records", records))
-    seed, epoch = _whole("seed", seed), _whole("epoch", epoch)
+    records = arguments.path("records", records)
+    [data] = arguments.sections((config.DataConfig,), {"records": records, **settings})
+    seed, epoch = arguments.whole("seed", seed), arguments.whole("epoch", epoch)
     from avexp_tf.data import condition
 
-    losses = condition.parse_ablations(_texts("ablation", ablation))
+    losses = condition.parse_ablations(arguments.texts("ablation", ablation))
     if split != "train" and len(losses) > 1:
         raise errors.ConfigError(
             f"ablation {ablation!r}: losses separated by / are drawn per train batch"
@@ -172,9 +169,10 @@ def simulate(
     """
     from avexp_tf.data import condition as conditions
 
-    losses = conditions.parse_ablation(_texts("condition", condition))
-    n_ticks = _whole("n_ticks", n_ticks, minimum=1)
-    seed, first_tick = _whole("seed", seed), _whole("first_tick", first_tick)
+    losses = conditions.parse_ablation(arguments.texts("condition", condition))
+    n_ticks = arguments.whole("n_ticks", n_ticks, minimum=1)
+    seed = arguments.whole("seed", seed)
+    first_tick = arguments.whole("first_tick", first_tick)
     _start()
     import pandas as pd
     import tensorflow as tf
@@ -209,8 +207,9 @@ def build_model(
       errors.ConfigError: if a setting is unknown or breaks its rule.
       errors.DataError: if the records have no manifest.
     """
+    [model_config] = arguments.sections((config.ModelConfig,), settings)
     experiment = config.ExperimentConfig(
-        model=_section(config.ModelConfig, settings),
+        model=model_config,
         train=config.TrainConfig(precision=precision),
     )
     _start()
@@ -225,7 +224,7 @@ def build_model(
         dims = crossmodal_transformer.InputDims()
         model = crossmodal_transformer.build(experiment.model, dims, precision)
     else:
-        manifest = manifests.Manifest.load(_path("records", records))
+        manifest = manifests.Manifest.load(arguments.path("records", records))
         model = run_dir.build_model(experiment, manifest)
     model.compile(
         optimizer=keras.optimizers.Adam(experiment.train.learning_rate),
@@ -264,8 +263,8 @@ def train(
       errors.DataError: if the records can't be used.
       errors.RunError: if the folder is another run's, or the loss is not finite.
     """
-    experiment = _experiment(_path("records", records), strategy, settings)
-    run_dir = _path("run_dir", run_dir)
+    experiment = _experiment(arguments.path("records", records), strategy, settings)
+    run_dir = arguments.path("run_dir", run_dir)
     _start()
     import pandas as pd
 
@@ -309,11 +308,10 @@ def evaluate(
     """
     from avexp_tf.evaluation import protocol
 
-    tested = protocol.parse_conditions(_texts("conditions", conditions))
-    paths = _paths("run_dirs", run_dirs)
-    if not isinstance(loss_seeds, Iterable) or isinstance(loss_seeds, str):
-        raise errors.ConfigError(f"loss_seeds={loss_seeds!r}: must be a list")
-    out = None if out is None else _path("out", out)
+    tested = protocol.parse_conditions(arguments.texts("conditions", conditions))
+    paths = arguments.paths("run_dirs", run_dirs)
+    out = None if out is None else arguments.path("out", out)
+    loss_seeds = arguments.wholes("loss_seeds", loss_seeds)
     _start()
     from avexp_tf.data import pipeline
     from avexp_tf.evaluation import sweep
@@ -324,7 +322,7 @@ def evaluate(
     sweep.check_names(models)
     data = models[0].run_dir.config().data
     if records is not None:
-        data = dataclasses.replace(data, records=_path("records", records))
+        data = dataclasses.replace(data, records=arguments.path("records", records))
     if eval_stride:
         data = dataclasses.replace(data, eval_stride=eval_stride)
     result = sweep.evaluate(models, pipeline.Source.open(data, split), tested, seeds)
@@ -368,9 +366,9 @@ def export(run_dir: Path, out: Path, **settings: Any) -> pathlib.Path:
         export_config.LiteRtConfig,
     )
     if "litert" in settings:
-        settings["litert"] = _texts("litert", settings["litert"])
-    content, gate, variants = _sections(kinds, settings)
-    run_dir, out = _path("run_dir", run_dir), _path("out", out)
+        settings["litert"] = arguments.texts("litert", settings["litert"])
+    content, gate, variants = arguments.sections(kinds, settings)
+    run_dir, out = arguments.path("run_dir", run_dir), arguments.path("out", out)
     _start()
     from avexp_tf.serving import shipping
 
@@ -416,8 +414,9 @@ def predict(
     from avexp_tf import recording as recording_lib
     from avexp_tf.serving import model_source
 
-    paths = [] if isinstance(inputs, recording_lib.Block) else _paths("inputs", inputs)
-    source = model_source.find(_path("model", model))
+    if not isinstance(inputs, recording_lib.Block):
+        inputs = arguments.paths("inputs", inputs)
+    source = model_source.find(arguments.path("model", model))
     if isinstance(inputs, recording_lib.Block):
         _start()
         import pandas as pd
@@ -435,7 +434,7 @@ def predict(
     from avexp_tf.corpora.media import corpus as media_corpus
     from avexp_tf.serving import media_features
 
-    files = media_corpus.find(paths, flag="")
+    paths = media_corpus.find(inputs, flag="")
     extractor = media_features.extractor(
         source.manifest, visual_backbone, visual_weights
     )
@@ -449,10 +448,10 @@ def predict(
         source.predictor(eval_stride), extractor, media_features.clock(source.manifest)
     )
     tables = []
-    for file in files:
-        for ticks in predictor.predict(file):
+    for path in paths:
+        for ticks in predictor.predict(path):
             table = prediction_table.frame(ticks)
-            table.insert(0, "file", os.fspath(file))
+            table.insert(0, "file", os.fspath(path))
             tables.append(table)
     return pd.concat(tables, ignore_index=True)
 
@@ -493,18 +492,16 @@ def _start() -> None:
 def _experiment(
     records: str, strategy: str, settings: dict[str, Any]
 ) -> config.ExperimentConfig:
-    if "records" in settings:
-        raise _unknown("records", config.field_kinds(config.TrainConfig))
     for name in ("name", "variant", "ablation"):
         if strategy and name in settings:
             raise errors.ConfigError(
                 f"strategy={strategy!r}: sets {name}; give one of the two"
             )
     if "ablation" in settings:
-        settings["ablation"] = _texts("ablation", settings["ablation"])
+        settings["ablation"] = arguments.texts("ablation", settings["ablation"])
     kinds = (config.DataConfig, config.ModelConfig, config.TrainConfig)
     experiment = config.ExperimentConfig(
-        *_sections(kinds, {"records": records, **settings})
+        *arguments.sections(kinds, {"records": records, **settings})
     )
     from avexp_tf.data import condition
 
@@ -514,82 +511,3 @@ def _experiment(
     from avexp_tf.evaluation import protocol
 
     return protocol.experiment_of(strategy, experiment, experiment.train.seed)
-
-
-def _sections(kinds: Sequence[type], settings: dict[str, Any]) -> list[Any]:
-    """Divides settings among the configs that have them."""
-    known = [name for kind in kinds for name in config.field_kinds(kind)]
-    for name in settings:
-        if name not in known:
-            raise _unknown(name, known)
-    return [
-        kind(
-            **{
-                name: settings[name]
-                for name in config.field_kinds(kind)
-                if name in settings
-            }
-        )
-        for kind in kinds
-    ]
-
-
-def _section(kind: type[_Section], settings: dict[str, Any], **given: Any) -> _Section:
-    known = [name for name in config.field_kinds(kind) if name not in given]
-    for name in settings:
-        if name not in known:
-            raise _unknown(name, known)
-    return kind(**given, **settings)
-
-
-def _unknown(name: str, known: Any) -> errors.ConfigError:
-    return errors.ConfigError(
-        f"setting {name!r}: not known; there is {', '.join(sorted(known))}"
-    )
-
-
-def _whole(name: str, value: Any, minimum: int = 0) -> int:
-    """A whole number that the stateless draws can take."""
-    largest = 2**31 - 1
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, numbers.Integral)
-        or not minimum <= int(value) <= largest
-    ):
-        raise errors.ConfigError(
-            f"{name}={value!r}: must be a whole number from {minimum} to {largest}"
-        )
-    return int(value)
-
-
-def _texts(name: str, words: Any) -> tuple[str, ...]:
-    """One text, with commas between the parts as in a flag, or several."""
-    if isinstance(words, str):
-        return tuple(words.split(",")) if words else ()
-    if not _is_list_of(words, str):
-        raise errors.ConfigError(f"{name}={words!r}: must be text, or a list of texts")
-    return tuple(words)
-
-
-def _path(name: str, value: Any) -> str:
-    if not isinstance(value, str | os.PathLike) or not os.fspath(value):
-        raise errors.ConfigError(f"{name}={value!r}: must be a path")
-    return os.fspath(value)
-
-
-def _optional(name: str, value: Any) -> str:
-    """The path, or the empty text that commands take for none."""
-    return "" if value is None else _path(name, value)
-
-
-def _paths(name: str, value: Any) -> list[str]:
-    """One path or several."""
-    if isinstance(value, str | os.PathLike):
-        return [_path(name, value)]
-    if not _is_list_of(value, str | os.PathLike) or not value:
-        raise errors.ConfigError(f"{name}: must be a path or a list of at least one")
-    return [_path(name, one) for one in value]
-
-
-def _is_list_of(value: Any, kind: Any) -> bool:
-    return isinstance(value, Sequence) and all(isinstance(one, kind) for one in value)
