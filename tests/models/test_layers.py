@@ -143,8 +143,9 @@ def test_its_config_gives_the_same_layer(name):
     case = CASES[name]
     layer = made(case, name="some_name")
     config = layer.get_config()
-    parameters = set(inspect.signature(case.kind.__init__).parameters)
-    assert parameters - {"self", "args", "kwargs"} <= config.keys()
+    if case.kind.__init__ is not keras.layers.Layer.__init__:  # has its own settings
+        parameters = set(inspect.signature(case.kind.__init__).parameters)
+        assert parameters - {"self", "args", "kwargs"} <= config.keys()
     again = case.kind.from_config(json.loads(json.dumps(config)))
     assert again.get_config() == config
     registered = keras.saving.deserialize_keras_object(
