@@ -10,6 +10,8 @@ import numpy as np
 from avexp_tf.serving.server import failure
 from avexp_tf.serving.server import settings
 
+DEFAULT_SIGNATURE = "serving_default"  # what a request without a name is for
+
 
 @dataclasses.dataclass(frozen=True)
 class Input:

@@ -22,7 +22,6 @@ from avexp_tf.serving.server import failure
 from avexp_tf.serving.server import loaded_version
 
 _SIGNATURE_DEF = "signature_def"
-_DEFAULT = "serving_default"
 
 
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
@@ -136,7 +135,7 @@ def predict(engine: engines.Engine, request: Any) -> Any:
     """
     spec = request.model_spec
     version = _version(engine, spec)
-    signature = spec.signature_name or _DEFAULT
+    signature = spec.signature_name or checks.DEFAULT_SIGNATURE
     wanted = version.check_signature(signature)
     if len(request.inputs) > len(wanted) + 20:  # before anything is unpacked
         raise failure.invalid(

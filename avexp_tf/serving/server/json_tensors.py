@@ -24,7 +24,6 @@ _DEEPEST = 8
 _INTEGER: set[type] = {int}
 _JSON_TYPES: dict[str, set[type]] = {"b": {bool}, "f": {int, float}}  # by dtype kind
 _KEYS = ("signature_name", "inputs", "instances")
-_DEFAULT = "serving_default"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +53,7 @@ def parse(body: bytes) -> Request:
         raise failure.invalid(f"JSON Parse error: {error}") from None
     if not isinstance(found, dict):
         raise failure.invalid("JSON Parse error: the body must be a JSON object")
-    signature = found.get("signature_name", _DEFAULT)
+    signature = found.get("signature_name", "")
     if not isinstance(signature, str):
         raise failure.invalid("'signature_name' key must be a string value")
     given = [key for key in ("inputs", "instances") if key in found]
@@ -65,7 +64,8 @@ def parse(body: bytes) -> Request:
         raise failure.invalid(
             f"unknown key {unknown[0][:40]!r}; known are {', '.join(_KEYS)}"
         )
-    return Request(signature or _DEFAULT, given[0] == "instances", found[given[0]])
+    signature = signature or checks.DEFAULT_SIGNATURE
+    return Request(signature, given[0] == "instances", found[given[0]])
 
 
 def arrays(

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from avexp_tf.serving import tensor_proto
+from avexp_tf.serving import version_folders
 from avexp_tf.serving import warmup
 from avexp_tf.serving.server import checks
 from avexp_tf.serving.server import failure
@@ -119,7 +120,7 @@ def _signature_def(path: pathlib.Path) -> dict[str, Any]:
     from tensorflow.core.protobuf import saved_model_pb2
 
     proto = saved_model_pb2.SavedModel.FromString(
-        (path / "saved_model.pb").read_bytes()
+        (path / version_folders.MODEL_FILE).read_bytes()
     )
     for graph in proto.meta_graphs:
         if _TAG in graph.meta_info_def.tags:
