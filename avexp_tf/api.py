@@ -311,7 +311,7 @@ def evaluate(
     tested = protocol.parse_conditions(arguments.texts("conditions", conditions))
     paths = arguments.paths("run_dirs", run_dirs)
     out = None if out is None else arguments.path("out", out)
-    loss_seeds = arguments.wholes("loss_seeds", loss_seeds)
+    loss_seeds = arguments.listed("loss_seeds", loss_seeds)
     _start()
     from avexp_tf.data import pipeline
     from avexp_tf.evaluation import sweep

@@ -58,11 +58,11 @@ def whole(name: str, value: Any, minimum: int = 0) -> int:
     return int(value)
 
 
-def wholes(name: str, values: Any) -> list[int]:
-    """Returns a list of such numbers."""
+def listed(name: str, values: Any) -> list[Any]:
+    """Returns a list; what is in it is checked where it is used."""
     if not isinstance(values, Sequence) or isinstance(values, str):
         raise errors.ConfigError(f"{name}={values!r}: must be a list")
-    return [whole(name, value) for value in values]
+    return list(values)
 
 
 def texts(name: str, words: Any) -> tuple[str, ...]:
