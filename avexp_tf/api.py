@@ -218,14 +218,14 @@ def build_model(
     from avexp_tf import objectives
     from avexp_tf.data import manifest as manifests
     from avexp_tf.models import crossmodal_transformer
-    from avexp_tf.training import run_dir
+    from avexp_tf.training import trained_model
 
     if records is None:
         dims = crossmodal_transformer.InputDims()
         model = crossmodal_transformer.build(experiment.model, dims, precision)
     else:
         manifest = manifests.Manifest.load(arguments.path("records", records))
-        model = run_dir.build_model(experiment, manifest)
+        model = trained_model.build(experiment, manifest)
     model.compile(
         optimizer=keras.optimizers.Adam(experiment.train.learning_rate),
         loss={name: objectives.CCCLoss() for name in config.TARGETS},
@@ -315,10 +315,10 @@ def evaluate(
     _start()
     from avexp_tf.data import pipeline
     from avexp_tf.evaluation import sweep
-    from avexp_tf.training import run_dir as run_dir_lib
+    from avexp_tf.training import trained_model
 
     seeds = sweep.check_seeds("loss_seeds", [str(seed) for seed in loss_seeds])
-    models = [run_dir_lib.TrainedModel.load(path) for path in paths]
+    models = [trained_model.TrainedModel.load(path) for path in paths]
     sweep.check_names(models)
     data = models[0].run_dir.config().data
     if records is not None:

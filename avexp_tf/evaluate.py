@@ -57,13 +57,13 @@ def main(argv: Sequence[str]) -> None:
     from avexp_tf.evaluation import figures
     from avexp_tf.evaluation import report
     from avexp_tf.evaluation import sweep
-    from avexp_tf.training import run_dir as run_dirs
+    from avexp_tf.training import trained_model
 
     loss_seeds = sweep.check_seeds("loss_seeds", values.loss_seeds)
     run_paths = values.run_dir.split(",")
     if "" in run_paths:
         raise errors.ConfigError(f"--run_dir={values.run_dir}: has an empty name")
-    models = [run_dirs.TrainedModel.load(path) for path in run_paths]
+    models = [trained_model.TrainedModel.load(path) for path in run_paths]
     sweep.check_names(models)
     data: config.DataConfig = models[0].run_dir.config().data
     if values.records:

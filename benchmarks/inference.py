@@ -165,6 +165,7 @@ def export(folder: pathlib.Path, variants: Sequence[str]) -> None:
     from avexp_tf.serving import litert as converter
     from avexp_tf.serving import saved_model as exporter
     from avexp_tf.training import run_dir as run_dirs
+    from avexp_tf.training import trained_model
 
     made_records.prepare(
         folder / "records", paper_model.BATCH // made_records.CLIPS + 1
@@ -174,7 +175,7 @@ def export(folder: pathlib.Path, variants: Sequence[str]) -> None:
     run_dir = run_dirs.RunDir(folder / "run")
     run_dir.begin(experiment, source.manifest)
     keras.utils.set_random_seed(0)
-    model = run_dirs.build_model(experiment, source.manifest)
+    model = trained_model.build(experiment, source.manifest)
     run_dir.save_weights(model)
     np.savez(
         folder / "weights.npz",

@@ -103,9 +103,9 @@ class Interpreted:
         from ai_edge_litert import interpreter
 
         from avexp_tf.serving import signatures
-        from avexp_tf.training import run_dir as run_dirs
+        from avexp_tf.training import trained_model
 
-        model = run_dirs.build_model(config.ExperimentConfig(_DATA), manifest)
+        model = trained_model.build(config.ExperimentConfig(_DATA), manifest)
         module = signatures.ServingModule(model, manifest, checked=False)
         predict, specs = module.signatures()[signatures.DEFAULT]
         archive = keras.export.ExportArchive()

@@ -262,6 +262,7 @@ def paper_sized(folder: pathlib.Path) -> pathlib.Path:
     from avexp_tf.data import manifest as manifests
     from avexp_tf.serving import saved_model
     from avexp_tf.training import run_dir as run_dirs
+    from avexp_tf.training import trained_model
 
     n_columns = 65
     manifest = manifests.Manifest(
@@ -279,7 +280,7 @@ def paper_sized(folder: pathlib.Path) -> pathlib.Path:
     experiment = config.ExperimentConfig(config.DataConfig(records="random"))
     run_dir = run_dirs.RunDir(folder / "run")
     run_dir.begin(experiment, manifest)
-    run_dir.save_weights(run_dirs.build_model(experiment, manifest))
+    run_dir.save_weights(trained_model.build(experiment, manifest))
     return saved_model.export(folder / "run", folder / "export").parent
 
 

@@ -152,9 +152,11 @@ def finish(started: Sequence[Process]) -> None:
 def difference(one: pathlib.Path, other: pathlib.Path) -> float:
     """Returns the largest difference of any weight at the best epoch of two runs."""
     from avexp_tf.training import run_dir
+    from avexp_tf.training import trained_model
 
     first, second = (
-        run_dir.RunDir(folder).load_model().get_weights() for folder in (one, other)
+        trained_model.load(run_dir.RunDir(folder)).get_weights()
+        for folder in (one, other)
     )
     pairs = zip(first, second, strict=True)
     return max(float(np.abs(ours - theirs).max()) for ours, theirs in pairs)

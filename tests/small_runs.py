@@ -14,6 +14,7 @@ from avexp_tf.corpora import synthetic
 from avexp_tf.data import manifest as manifest_lib
 from avexp_tf.data import prepare
 from avexp_tf.training import run_dir
+from avexp_tf.training import trained_model
 
 CORPUS = synthetic.SyntheticConfig(
     video_dim=8,
@@ -58,7 +59,7 @@ def write_run(folder, settings):
     manifest = manifest_lib.Manifest.load(settings.data.records)
     made.begin(settings, manifest)
     keras.utils.set_random_seed(settings.train.seed)
-    model = run_dir.build_model(settings, manifest)
+    model = trained_model.build(settings, manifest)
     rng = np.random.default_rng(settings.train.seed)
     for weight in model.weights:
         if weight.path.endswith("bias"):

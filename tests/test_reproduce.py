@@ -17,6 +17,7 @@ from avexp_tf.data import prepare
 from avexp_tf.evaluation import protocol
 from avexp_tf.evaluation import sweep as sweeps
 from avexp_tf.training import run_dir as run_dirs
+from avexp_tf.training import trained_model
 
 CORPUS = synthetic.SyntheticConfig(
     video_dim=8,
@@ -70,7 +71,7 @@ def trained(tmp_path_factory):
             experiment = protocol.experiment_of(name, base, seed)
             run = run_dirs.RunDir(path)
             run.begin(experiment, manifest)
-            model = run_dirs.build_model(experiment, manifest)
+            model = trained_model.build(experiment, manifest)
             model.set_weights([rng.normal(0, 0.3, w.shape) for w in model.weights])
             run.save_weights(model)
             scalars = ",alpha,beta" if name == "baseline" else ""
@@ -143,7 +144,7 @@ def test_results_are_what_a_plain_sweep_gives(trained, finished):
     out, (_, _, trainings) = finished
     results = pd.read_csv(out / "results.csv")
     assert list(results.columns) == list(sweeps.RESULT_COLUMNS)
-    models = [run_dirs.TrainedModel.load(one.run_path) for one in trainings]
+    models = [trained_model.TrainedModel.load(one.run_path) for one in trainings]
     source = pipeline.Source.open(base_of(trained / "records").data, "validation")
     plain = sweeps.evaluate(models, source, TESTED, LOSS_SEEDS).results
     assert len(plain) == len(results)

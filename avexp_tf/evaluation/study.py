@@ -31,6 +31,7 @@ from avexp_tf.evaluation import measurement as measurements
 from avexp_tf.evaluation import optimum as optima
 from avexp_tf.evaluation import sweep as sweeps
 from avexp_tf.training import run_dir as run_dirs
+from avexp_tf.training import trained_model
 
 _POLL_SECS = 0.5
 
@@ -210,7 +211,7 @@ def measure(
         groups = [[]]
     for number, group in enumerate(groups, 1):
         title = f"sweep of {split} {number}/{len(groups)}"
-        models = [run_dirs.TrainedModel.load(runs[place].path) for place in group]
+        models = [trained_model.TrainedModel.load(runs[place].path) for place in group]
         ticks, measured = sweeps.measure(models, wanted, source, sweep, title=title)
         ticks.save(ticks_path, shared)
         for name, one in zip(wanted, measured[len(group) :], strict=True):

@@ -27,6 +27,7 @@ from avexp_tf.models import sweep_predictor
 from avexp_tf.objectives import moments
 from avexp_tf.training import run_dir as run_dirs
 from avexp_tf.training import scoring
+from avexp_tf.training import trained_model
 
 RESULT_COLUMNS = (
     "model",
@@ -58,7 +59,7 @@ class Label:
     variant: str
 
     @classmethod
-    def of(cls, model: run_dirs.TrainedModel) -> Label:
+    def of(cls, model: trained_model.TrainedModel) -> Label:
         """Returns the label of a model."""
         return cls(model.name, model.train_seed, model.variant)
 
@@ -104,7 +105,7 @@ def sweep_of(
 
 
 def evaluate(
-    models: Sequence[run_dirs.TrainedModel],
+    models: Sequence[trained_model.TrainedModel],
     source: pipeline.Source,
     tested: Sequence[conditions.Condition],
     loss_seeds: Sequence[int],
@@ -139,7 +140,7 @@ def evaluate(
 
 
 def measure(
-    models: Sequence[run_dirs.TrainedModel],
+    models: Sequence[trained_model.TrainedModel],
     known: Mapping[str, scoring.Predict],
     source: pipeline.Source,
     sweep: Sequence[tuple[conditions.Condition, int]],
@@ -163,7 +164,7 @@ def measure(
       errors.DataError: if a model takes other inputs than the records hold.
     """
     for model in models:
-        run_dirs.check_same_inputs(
+        trained_model.check_same_inputs(
             model.run_dir.manifest(), source.manifest, source.data.records
         )
     batches = pipeline.evaluation_batches(
@@ -308,7 +309,7 @@ def _condition_columns(
 @contextlib.contextmanager
 def _prediction_writer(
     path: str | os.PathLike[str] | None,
-    models: Sequence[run_dirs.TrainedModel],
+    models: Sequence[trained_model.TrainedModel],
     sweep: Sequence[tuple[conditions.Condition, int]],
 ) -> Iterator[Any]:
     """Gives a function that writes a segment's predictions, one line per tick."""
@@ -365,7 +366,7 @@ def save(result: SweepResult, out_dir: str | os.PathLike[str]) -> None:
             table.to_csv(file, index=False, float_format="%.6g")
 
 
-def check_names(models: Sequence[run_dirs.TrainedModel]) -> None:
+def check_names(models: Sequence[trained_model.TrainedModel]) -> None:
     """Raises ConfigError if results could not tell two models apart."""
     paths: dict[tuple[str, int], os.PathLike[str]] = {}
     for model in models:

@@ -21,6 +21,7 @@ from avexp_tf.serving import parity
 from avexp_tf.serving import requests
 from avexp_tf.serving import saved_model
 from avexp_tf.training import run_dir as run_dirs
+from avexp_tf.training import trained_model
 
 SAVED_MODEL = "saved_model"
 LITERT = "litert_"  # and the variant
@@ -118,7 +119,7 @@ def source_of(
     if records:
         data = dataclasses.replace(data, records=records)
     source = pipeline.Source.open(data, split)
-    run_dirs.check_same_inputs(run_dir.manifest(), source.manifest, data.records)
+    trained_model.check_same_inputs(run_dir.manifest(), source.manifest, data.records)
     return source
 
 
@@ -144,7 +145,7 @@ def largest_difference(
       The largest absolute difference of valence and arousal.
     """
     found = parity.measure(
-        run_dirs.RunDir(run_path).load_model(precision="float32"),
+        trained_model.load(run_dirs.RunDir(run_path), precision="float32"),
         [saved_model_candidate(export_dir)],
         pipeline.Source.open(data, split),
         tested,

@@ -16,6 +16,7 @@ from avexp_tf import errors
 from avexp_tf.serving import saved_model
 from avexp_tf.serving import signatures
 from avexp_tf.training import run_dir as run_dirs
+from avexp_tf.training import trained_model
 
 
 class SavedModel:
@@ -63,7 +64,9 @@ class RunDir:
 
     def __init__(self, path: str | os.PathLike[str]):
         run_dir = run_dirs.RunDir(pathlib.Path(path))
-        module = saved_model.ServingModule(run_dir.load_model(), run_dir.manifest())
+        module = saved_model.ServingModule(
+            trained_model.load(run_dir), run_dir.manifest()
+        )
         self._names = list(module.signature)
         signature = module.signature
         self._function = tf.function(

@@ -30,6 +30,7 @@ from avexp_tf.serving import parity
 from avexp_tf.serving import requests
 from avexp_tf.serving import signatures
 from avexp_tf.training import run_dir as run_dirs
+from avexp_tf.training import trained_model
 
 SUFFIX = litert_model.SUFFIX
 FOLDER = "litert"
@@ -99,7 +100,7 @@ def convert(
     Raises:
       errors.RunError: if the model can't be converted.
     """
-    model = run_dir.load_model(precision="float32")
+    model = trained_model.load(run_dir, precision="float32")
     manifest = run_dir.manifest()
     module = signatures.ServingModule(model, manifest, checked=False)
     found = module.signatures()

@@ -38,6 +38,7 @@ from avexp_tf.serving import signatures
 from avexp_tf.serving import version_folders
 from avexp_tf.serving import warmup
 from avexp_tf.training import run_dir as run_dirs
+from avexp_tf.training import trained_model
 
 METRICS = "metrics.json"
 
@@ -108,7 +109,7 @@ def writing(
         copy.publish()
         return
     base = pathlib.Path(base_dir)
-    model = run_dir.load_model(precision="float32")
+    model = trained_model.load(run_dir, precision="float32")
     backbone = _backbone(run_dir.manifest(), settings, report)
     files.make_folder(base)
     _next_version(base)  # refuses before the work

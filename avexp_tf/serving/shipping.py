@@ -26,6 +26,7 @@ from avexp_tf.serving import parity
 from avexp_tf.serving import parity_report
 from avexp_tf.serving import saved_model
 from avexp_tf.training import run_dir as run_dirs
+from avexp_tf.training import trained_model
 
 # Behind every LiteRT file: what its inputs depend on, and what it is for.
 _PACKED = (
@@ -183,7 +184,7 @@ def _measure(
     others: Sequence[parity.Candidate],
 ) -> parity.Parity:
     return parity.measure(
-        run_dir.load_model(precision="float32"),
+        trained_model.load(run_dir, precision="float32"),
         [check.saved_model_candidate(version_dir), *others],
         source,
         gate.conditions,

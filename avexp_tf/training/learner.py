@@ -13,7 +13,7 @@ from avexp_tf.data import condition as conditions
 from avexp_tf.data import pipeline
 from avexp_tf.models import sweep_predictor
 from avexp_tf.training import optimizer as optimizers
-from avexp_tf.training import run_dir as run_dirs
+from avexp_tf.training import trained_model
 from avexp_tf.training import trainer as trainers
 from avexp_tf.training import variables as variables_lib
 
@@ -60,7 +60,7 @@ class Learner:
         if settings.deterministic:
             tf.config.experimental.enable_op_determinism()
         with strategy.scope():
-            self.model = run_dirs.build_model(experiment, train_source.manifest)
+            self.model = trained_model.build(experiment, train_source.manifest)
             self.optimizer = optimizers.build(settings, settings.epochs * self.steps)
         self.trainer = trainers.Trainer(self.model, self.optimizer, strategy)
         self.variables = variables_lib.Variables(self.model, self.optimizer, strategy)

@@ -14,18 +14,12 @@ figures/           those figures, where --figure_epochs or --robustness_epochs a
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import os
 import pathlib
-import platform
 import shutil
-import subprocess
-import sys
 import tempfile
-import warnings
 from collections.abc import Iterator
-from importlib import metadata
 from typing import Any
 
 import keras
@@ -35,9 +29,8 @@ from avexp_tf import errors
 from avexp_tf import files
 from avexp_tf import remote
 from avexp_tf.data import manifest as manifests
-from avexp_tf.models import crossmodal_transformer
+from avexp_tf.training import environment
 
-_PACKAGES = ("avexp-tf", "tensorflow", "keras", "numpy")
 # A training that was told to end saves first.
 _LOCK_SECS = 10.0
 # Room that HDF5 is given for each array, beside its numbers; it takes about a third.
@@ -137,7 +130,7 @@ class RunDir:
         """
         files.make_folder(self.path)
         self.check(experiment, manifest)
-        self._write_json("environment.json", _environment())
+        self._write_json("environment.json", environment.describe())
         # In this order, so that a manifest without settings is never one of a run.
         self._write_json(config.FILE_NAME, config.to_dict(experiment))
         manifest.save(self.path)
@@ -238,11 +231,19 @@ class RunDir:
         Raises:
           errors.RunError: if there are none.
         """
+        return files.sha256(self.existing_weights())
+
+    def existing_weights(self) -> pathlib.Path:
+        """Returns the path of the best weights.
+
+        Raises:
+          errors.RunError: if there are none.
+        """
         if not self.weights_path.exists():
             raise errors.RunError(
                 f"{self.weights_path}: no such file: this run has not finished an epoch"
             )
-        return files.sha256(self.weights_path)
+        return self.weights_path
 
     def forget(self) -> None:
         """Removes what a run did, so that it can start again.
@@ -269,39 +270,6 @@ class RunDir:
         """Lets the next run in this directory have other settings."""
         for name in (manifests.FILE_NAME, config.FILE_NAME):
             (self.path / name).unlink(missing_ok=True)
-
-    def load_model(self, precision: str = "") -> keras.Model:
-        """Builds the model and loads its best weights.
-
-        Args:
-          precision: A Keras dtype policy; empty takes that of the training. Weights
-            are float32 under every one.
-
-        Raises:
-          errors.RunError: if there are none, or they are of another model.
-        """
-        if not self.weights_path.exists():
-            raise errors.RunError(
-                f"{self.weights_path}: no such file: this run has not finished an epoch"
-            )
-        experiment = self.config()
-        if precision:
-            train = dataclasses.replace(experiment.train, precision=precision)
-            experiment = dataclasses.replace(experiment, train=train)
-        model = build_model(experiment, self.manifest())
-        try:
-            with warnings.catch_warnings():
-                # Of weights that don't fit Keras warns before it fails.
-                warnings.simplefilter("ignore", UserWarning)
-                model.load_weights(self.weights_path)
-        except (ValueError, OSError, KeyError) as error:
-            # Keras's example of what does not fit goes over many lines.
-            reason = str(error).split("\n")[0].partition(" Example error")[0]
-            raise errors.RunError(
-                f"{self.weights_path}: can't be loaded into the model of config.json: "
-                f"{reason}"
-            ) from None
-        return model
 
     def finish(self, result: dict[str, Any]) -> None:
         """Writes what was best."""
@@ -336,42 +304,6 @@ def _try_room(path: pathlib.Path, model: keras.Model) -> None:
         os.fsync(file.fileno())
 
 
-def build_model(
-    experiment: config.ExperimentConfig, manifest: manifests.Manifest
-) -> keras.Model:
-    """Builds the model of an experiment for the records of a manifest."""
-    dims = crossmodal_transformer.InputDims(
-        manifest.video.dim, manifest.audio.dim, manifest.records.context_ticks
-    )
-    return crossmodal_transformer.build(
-        experiment.model, dims, experiment.train.precision
-    )
-
-
-def check_same_inputs(
-    trained_on: manifests.Manifest, other: manifests.Manifest, records_dir: str
-) -> None:
-    """Checks that a model can read other records than those it was trained on.
-
-    Raises:
-      errors.DataError: naming the first property that differs.
-    """
-    for name in ("video", "audio"):
-        ours, theirs = getattr(trained_on, name), getattr(other, name)
-        if ours != theirs:
-            raise errors.DataError(
-                f"{records_dir}: its {name} features are {theirs.name} "
-                f"{theirs.version} [{theirs.dim}], the model takes {ours.name} "
-                f"{ours.version} [{ours.dim}]"
-            )
-    for name in ("context_ticks", "context"):
-        ours, theirs = getattr(trained_on.records, name), getattr(other.records, name)
-        if ours != theirs:
-            raise errors.DataError(
-                f"{records_dir}: its {name} is {theirs}, the model takes {ours}"
-            )
-
-
 def _first_difference(found: Any, wanted: Any, name: str = "") -> str:
     if isinstance(found, dict):
         for key, value in found.items():
@@ -382,74 +314,3 @@ def _first_difference(found: Any, wanted: Any, name: str = "") -> str:
                 return difference
         return ""
     return "" if found == wanted else f"--{name} was {found}, is now {wanted}"
-
-
-def _environment() -> dict[str, Any]:
-    import tensorflow as tf
-
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "packages": {name: _version(name) for name in _PACKAGES},
-        "devices": [device.name for device in tf.config.list_logical_devices()],
-        "git_revision": _git_revision(),
-        "command": sys.argv,
-    }
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "not installed"
-
-
-def _git_revision() -> str:
-    """The revision of the checkout that the package runs from, empty outside one."""
-    try:
-        done = subprocess.run(
-            ["git", "describe", "--always", "--dirty"],
-            cwd=pathlib.Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            timeout=10,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return done.stdout.strip()
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainedModel:
-    """A model that finished, with what a result says of it.
-
-    Attributes:
-      name: As in results: baseline, clip_zero, ...
-      train_seed: Seed of the run.
-      variant: audio_visual, video_only or audio_only.
-      model: With its best weights.
-      run_dir: Where it came from.
-    """
-
-    name: str
-    train_seed: int
-    variant: str
-    model: keras.Model
-    run_dir: RunDir
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> TrainedModel:
-        """Loads a model from its run directory.
-
-        Raises:
-          errors.RunError: if it has no weights, or not those of its config.
-        """
-        run_dir = RunDir(path)
-        experiment = run_dir.config()
-        return cls(
-            experiment.train.name,
-            experiment.train.seed,
-            experiment.model.variant,
-            run_dir.load_model(),
-            run_dir,
-        )

@@ -25,7 +25,7 @@ from avexp_tf.features import settings
 from avexp_tf.features import weights
 from avexp_tf.serving import saved_model
 from avexp_tf.training import experiment as experiments
-from avexp_tf.training import run_dir as run_dirs
+from avexp_tf.training import trained_model
 
 FRAMES = {
     "face_then_none": 169,
@@ -143,7 +143,7 @@ def test_presence_switches_once_where_it_is_seen(predicted):
 
 @pytest.mark.slow
 def test_predictions_of_files_are_those_of_records(made, predicted):
-    model = run_dirs.TrainedModel.load(made / "run")
+    model = trained_model.TrainedModel.load(made / "run")
     source = pipeline.Source.open(model.run_dir.config().data, "validation")
     path = made / "predictions.csv"
     sweep.evaluate([model], source, [condition.NONE], [1], path)

@@ -14,7 +14,7 @@ from avexp_tf.data import pipeline
 from avexp_tf.evaluation import protocol
 from avexp_tf.evaluation import sweep
 from avexp_tf.objectives import moments
-from avexp_tf.training import run_dir
+from avexp_tf.training import trained_model
 
 CONDITIONS = protocol.parse_conditions(
     [
@@ -46,7 +46,7 @@ class Swept:
         for name, variant in VARIANTS.items():
             settings = small_runs.experiment(self.records, name, variant=variant)
             path = small_runs.write_run(folder / name, settings)
-            self.models.append(run_dir.TrainedModel.load(path))
+            self.models.append(trained_model.TrainedModel.load(path))
         self.data = self.models[0].run_dir.config().data
         self.predictions = folder / "predictions.csv"
         self.source = pipeline.Source.open(self.data, "validation")

@@ -21,6 +21,7 @@ from avexp_tf.live import page
 from avexp_tf.live import page_sessions
 from avexp_tf.live import recognizer
 from avexp_tf.live import settings
+from avexp_tf.training import trained_model
 from tests.live import calls
 from tests.serving import small_run
 
@@ -224,7 +225,7 @@ def two_models(folder, records, scales, manifest=None):
     found = {}
     for name, scale in zip(("Baseline", "Robust"), scales, strict=True):
         run_dir = small_run.make_run(folder / name, records, manifest=manifest)
-        model = run_dir.load_model()
+        model = trained_model.load(run_dir)
         model.set_weights([scale * weight for weight in model.get_weights()])
         run_dir.save_weights(model)
         found[name] = recognizer.load_predictor(folder / name)

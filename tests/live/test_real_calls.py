@@ -21,6 +21,7 @@ from avexp_tf.live import settings
 from avexp_tf.serving import model_source
 from avexp_tf.serving import saved_model
 from avexp_tf.training import run_dir as run_dirs
+from avexp_tf.training import trained_model
 from tests.live import calls
 
 TICK = 1 / timeline.TICK_RATE_HZ
@@ -210,7 +211,7 @@ def test_run_directory_and_export_give_the_same_call(tmp_path):
     source = pipeline.Source.open(experiment.data, "train")
     run_dir = run_dirs.RunDir(tmp_path / "run")
     run_dir.begin(experiment, source.manifest)
-    model = run_dirs.build_model(experiment, source.manifest)
+    model = trained_model.build(experiment, source.manifest)
     rng = np.random.default_rng(0)
     model.set_weights([rng.normal(0, 0.3, w.shape) for w in model.get_weights()])
     run_dir.save_weights(model)

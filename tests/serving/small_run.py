@@ -13,6 +13,7 @@ from avexp_tf.data import manifest as manifests
 from avexp_tf.data import prepare
 from avexp_tf.data import shard_reader
 from avexp_tf.training import run_dir as run_dirs
+from avexp_tf.training import trained_model
 
 RECORDS = config.RecordsConfig(context_ticks=5, segment_ticks=30, dev_fraction=0.0)
 DATA = config.DataConfig(clip_ticks=12, eval_stride=5, batch_size=4)
@@ -57,7 +58,7 @@ def make_run(path, records, model=MODEL, manifest=None, seed=0):
     manifest = manifest or manifests.Manifest.load(records)
     run_dir = run_dirs.RunDir(path)
     run_dir.begin(experiment, manifest)
-    network = run_dirs.build_model(experiment, manifest)
+    network = trained_model.build(experiment, manifest)
     rng = np.random.default_rng(seed)
     network.set_weights([rng.normal(0, 0.3, w.shape) for w in network.get_weights()])
     run_dir.save_weights(network)

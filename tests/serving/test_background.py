@@ -11,7 +11,7 @@ from avexp_tf.evaluation import sweep
 from avexp_tf.serving import parity
 from avexp_tf.serving import record_signature
 from avexp_tf.serving import signatures
-from avexp_tf.training import run_dir as run_dirs
+from avexp_tf.training import trained_model
 from tests.serving import small_run
 
 TESTED = ("none", "video:clip_zero:1", "each:frame_repeat:0.5")
@@ -26,7 +26,7 @@ def _run_dir(tmp_path_factory):
 
 @pytest.fixture(name="module", scope="module")
 def _module(run_dir):
-    return signatures.ServingModule(run_dir.load_model(), run_dir.manifest())
+    return signatures.ServingModule(trained_model.load(run_dir), run_dir.manifest())
 
 
 def test_every_word_for_it_gives_what_keras_gives(run_dir, module):
@@ -44,7 +44,7 @@ def test_every_word_for_it_gives_what_keras_gives(run_dir, module):
         return np.stack([found[target].numpy() for target in config.TARGETS], -1)
 
     found = parity.measure(
-        run_dir.load_model(),
+        trained_model.load(run_dir),
         [parity.Candidate("module", parity.FLOAT32, call)],
         pipeline.Source.open(run_dir.config().data, "train"),
         TESTED,
@@ -79,7 +79,7 @@ def test_a_scene_is_shown_where_there_is_no_face(module):
 
 
 def test_examples_show_the_scene_too(run_dir, module, tmp_path):
-    model = run_dirs.TrainedModel.load(run_dir.path)
+    model = trained_model.TrainedModel.load(run_dir.path)
     data = run_dir.config().data
     path = tmp_path / "predictions.csv"
     source = pipeline.Source.open(data, "train")

@@ -18,6 +18,7 @@ from avexp_tf.serving import export_config
 from avexp_tf.serving import parity
 from avexp_tf.serving import signatures
 from avexp_tf.serving import warmup
+from avexp_tf.training import trained_model
 from tests.serving import running_server
 from tests.serving import small_run
 
@@ -100,7 +101,7 @@ def _found(session, served, tmp_path_factory):
     assert process.returncode == 0, said
     in_onnx = in_onnx_runtime(path)
     return parity.measure(
-        served.run_dir.load_model(),
+        trained_model.load(served.run_dir),
         [
             parity.Candidate("session", parity.FLOAT32, in_session, both),
             parity.Candidate("openvino", OTHER_READER, in_ov, default),

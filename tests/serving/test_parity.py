@@ -9,6 +9,7 @@ from avexp_tf.data import pipeline
 from avexp_tf.serving import check
 from avexp_tf.serving import parity
 from avexp_tf.serving import parity_report
+from avexp_tf.training import trained_model
 from tests.serving import small_run
 
 TESTED = ("none", "audio:clip_zero:1", "each:frame_repeat:0.5")
@@ -46,7 +47,7 @@ def _found(served):
     ]
     data = small_run.data_of(served.records)
     return parity.measure(
-        served.run_dir.load_model(),
+        trained_model.load(served.run_dir),
         candidates,
         pipeline.Source.open(data, "train"),
         TESTED,

@@ -22,6 +22,7 @@ from avexp_tf.serving import model_source
 from avexp_tf.serving import predictor
 from avexp_tf.serving import saved_model
 from avexp_tf.training import run_dir as run_dirs
+from avexp_tf.training import trained_model
 
 LENGTHS = [70, 9, 41, 23]
 RECORDS = config.RecordsConfig(context_ticks=5, segment_ticks=30, dev_fraction=0.0)
@@ -53,7 +54,7 @@ def make_run(path, records, model_config):
     source = pipeline.Source.open(experiment.data, "train")
     run_dir = run_dirs.RunDir(path)
     run_dir.begin(experiment, source.manifest)
-    model = run_dirs.build_model(experiment, source.manifest)
+    model = trained_model.build(experiment, source.manifest)
     rng = np.random.default_rng(0)
     model.set_weights([rng.normal(0, 0.3, w.shape) for w in model.get_weights()])
     run_dir.save_weights(model)
@@ -63,7 +64,7 @@ def make_run(path, records, model_config):
 @pytest.fixture(scope="module")
 def evaluated(made):
     """{recording: [n, 2]} as `avexp-evaluate --predictions` writes it."""
-    model = run_dirs.TrainedModel.load(made / "run")
+    model = trained_model.TrainedModel.load(made / "run")
     source = pipeline.Source.open(model.run_dir.config().data, "train")
     path = made / "predictions.csv"
     sweep.evaluate([model], source, [condition.NONE], [1], path)

@@ -22,6 +22,7 @@ from avexp_tf.serving import client_errors
 from avexp_tf.serving import retries
 from avexp_tf.serving import saved_model
 from avexp_tf.serving import transport
+from avexp_tf.training import trained_model
 from tests.serving import running_server
 from tests.serving import small_run
 
@@ -34,7 +35,7 @@ def _other(served, tmp_path_factory):
     """The export of a run with other weights."""
     folder = tmp_path_factory.mktemp("other")
     run_dir = small_run.make_run(folder / "run", served.records)
-    network = run_dir.load_model()
+    network = trained_model.load(run_dir)
     network.set_weights([weight * 0.5 for weight in network.get_weights()])
     run_dir.save_weights(network)
     return saved_model.export(folder / "run", folder / "base")

@@ -21,7 +21,7 @@ from avexp_tf.models import sweep_predictor
 from avexp_tf.serving import face_signature
 from avexp_tf.serving import requests
 from avexp_tf.serving import signatures
-from avexp_tf.training import run_dir as run_dirs
+from avexp_tf.training import trained_model
 from tests.serving import small_run
 
 T, VIDEO, AUDIO, MARGIN = 12, 3, 2, 4
@@ -51,7 +51,7 @@ def _batch(served):
     tensors = next(iter(pipeline.evaluation_batches(source, ablations)))
     batch = {name: tensor.numpy() for name, tensor in tensors.items()}
     assert batch["valid"].all()
-    model = served.run_dir.load_model()
+    model = trained_model.load(served.run_dir)
     return batch, sweep_predictor.SweepPredictor(model).predict(batch)
 
 
@@ -165,7 +165,7 @@ def test_filling_up_keeps_the_context_after_a_clip(served):
     manifest = served.run_dir.manifest()
     records = dataclasses.replace(manifest.records, context="centered")
     centred = dataclasses.replace(manifest, records=records)
-    module = signatures.ServingModule(served.run_dir.load_model(), centred)
+    module = signatures.ServingModule(trained_model.load(served.run_dir), centred)
     request = clip(1)
     alone = {
         name: tf.constant(values[:, : 7 + (MARGIN if name == "audio" else 0)])
@@ -189,7 +189,7 @@ def test_clips_of_a_batch_know_nothing_of_each_other(loaded):
 
 
 def test_examples_give_what_evaluation_measured(served, loaded, tmp_path):
-    model = run_dirs.TrainedModel.load(served.run)
+    model = trained_model.TrainedModel.load(served.run)
     data = small_run.data_of(served.records)
     source = pipeline.Source.open(data, "train")
     path = tmp_path / "predictions.csv"
@@ -342,7 +342,7 @@ def test_damaged_records_are_refused(served, loaded, broken, message):
 def test_a_one_branch_model_takes_its_own(served, tmp_path, variant):
     model = dataclasses.replace(small_run.MODEL, variant=variant)
     run_dir = small_run.make_run(tmp_path / "run", served.records, model)
-    module = signatures.ServingModule(run_dir.load_model(), run_dir.manifest())
+    module = signatures.ServingModule(trained_model.load(run_dir), run_dir.manifest())
     name = variant.removesuffix("_only")
     found = module.signatures()
     assert list(found) == ["serving_default", "padded", "complete", "sources"]
@@ -366,7 +366,7 @@ def test_faces_are_described_in_the_graph(served):
     rows = keras.layers.Dense(VIDEO, activation="relu")(keras.layers.Flatten()(pooled))
     backbone = keras.Model(pixels, rows)
     module = signatures.ServingModule(
-        served.run_dir.load_model(), served.run_dir.manifest()
+        trained_model.load(served.run_dir), served.run_dir.manifest()
     )
     faces = face_signature.FacePredictor(module, backbone)
     function = tf.function(

@@ -13,6 +13,7 @@ from avexp_tf.training import dev_figures
 from avexp_tf.training import experiment as experiments
 from avexp_tf.training import run as run_lib
 from avexp_tf.training import run_dir as run_dirs
+from avexp_tf.training import trained_model
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +112,7 @@ def test_curves_are_the_ccc_of_the_sweep(run, tmp_path):
     from avexp_tf.evaluation import sweep
     from avexp_tf.models import sweep_predictor
 
-    model = run_dirs.TrainedModel.load(run_dir.path)
+    model = trained_model.TrainedModel.load(run_dir.path)
     source = pipeline.Source.open(settings.data, "dev")
     drawn = dev_figures.draw_robustness(
         tmp_path, 7, source, sweep_predictor.SweepPredictor(model.model).predict
