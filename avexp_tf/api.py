@@ -315,6 +315,7 @@ def evaluate(
     _start()
     from avexp_tf.data import pipeline
     from avexp_tf.evaluation import sweep
+    from avexp_tf.evaluation import sweep_result as sweep_results
     from avexp_tf.training import trained_model
 
     seeds = sweep.check_seeds("loss_seeds", [str(seed) for seed in loss_seeds])
@@ -330,7 +331,7 @@ def evaluate(
         from avexp_tf.evaluation import figures
         from avexp_tf.evaluation import report
 
-        sweep.save(result, out)
+        sweep_results.save(result, out)
         drawn = figures.draw_all(result.results, out)
         report.write(result.results, drawn, data.records, out)
     return result.results

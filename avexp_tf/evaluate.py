@@ -57,6 +57,7 @@ def main(argv: Sequence[str]) -> None:
     from avexp_tf.evaluation import figures
     from avexp_tf.evaluation import report
     from avexp_tf.evaluation import sweep
+    from avexp_tf.evaluation import sweep_result as sweep_results
     from avexp_tf.training import trained_model
 
     loss_seeds = sweep.check_seeds("loss_seeds", values.loss_seeds)
@@ -80,7 +81,7 @@ def main(argv: Sequence[str]) -> None:
     )
     for name in source.reader.lost.names:
         print(f"skipped, damaged: {name}")
-    sweep.save(result, out)
+    sweep_results.save(result, out)
     drawn = figures.draw_all(result.results, out)
     print(report.write(result.results, drawn, data.records, out))
     for name in ("results.csv", "recordings.csv", "report.md", *drawn):

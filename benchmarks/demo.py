@@ -25,7 +25,7 @@ def margins(results: pd.DataFrame) -> dict[str, float]:
     """Returns by how much each claim holds; negative where it does not.
 
     Args:
-      results: With the columns of `avexp_tf.evaluation.sweep.RESULT_COLUMNS`.
+      results: With the columns of `avexp_tf.evaluation.sweep_result.RESULT_COLUMNS`.
     """
     video = results[results["modality"] != "audio"]
     keys = ["pattern", "p", "target", "model", "train_seed"]

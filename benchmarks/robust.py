@@ -33,7 +33,7 @@ def points(table: pd.DataFrame, model: str) -> pd.DataFrame:
     """Returns one row per point.
 
     Args:
-      table: With the columns of `avexp_tf.evaluation.sweep.RESULT_COLUMNS`.
+      table: With the columns of `avexp_tf.evaluation.sweep_result.RESULT_COLUMNS`.
       model: The one to compare with the specialised ones.
 
     Returns:

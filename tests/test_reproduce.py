@@ -16,6 +16,7 @@ from avexp_tf.data import pipeline
 from avexp_tf.data import prepare
 from avexp_tf.evaluation import protocol
 from avexp_tf.evaluation import sweep as sweeps
+from avexp_tf.evaluation import sweep_result as sweep_results
 from avexp_tf.training import run_dir as run_dirs
 from avexp_tf.training import trained_model
 
@@ -143,7 +144,7 @@ def test_the_page_holds_every_figure_and_links_nothing(finished):
 def test_results_are_what_a_plain_sweep_gives(trained, finished):
     out, (_, _, trainings) = finished
     results = pd.read_csv(out / "results.csv")
-    assert list(results.columns) == list(sweeps.RESULT_COLUMNS)
+    assert list(results.columns) == list(sweep_results.RESULT_COLUMNS)
     models = [trained_model.TrainedModel.load(one.run_path) for one in trainings]
     source = pipeline.Source.open(base_of(trained / "records").data, "validation")
     plain = sweeps.evaluate(models, source, TESTED, LOSS_SEEDS).results

@@ -27,7 +27,7 @@ from avexp_tf.data import manifest as manifest_lib
 from avexp_tf.data import pipeline
 from avexp_tf.data import schema
 from avexp_tf.data import shard_reader
-from avexp_tf.evaluation import sweep
+from avexp_tf.evaluation import sweep_result as sweep_results
 from avexp_tf.training import experiment
 from avexp_tf.training import strategy
 
@@ -143,7 +143,7 @@ def test_from_records_to_the_papers_figures(records, tmp_path, capsys):
         assert (out / figure).read_bytes().startswith(b"\x89PNG")
     # Two models, 25 points, one loss seed, two targets.
     results = pd.read_csv(out / "results.csv", keep_default_na=False)
-    assert tuple(results.columns) == sweep.RESULT_COLUMNS
+    assert tuple(results.columns) == sweep_results.RESULT_COLUMNS
     assert len(results) == 2 * 25 * 2
     assert set(results["model"]) == {"baseline", "frame_zero"}
     assert (tmp_path / "predictions.csv").exists()

@@ -16,7 +16,7 @@ from avexp_tf import config
 from avexp_tf.data import condition as conditions
 from avexp_tf.evaluation import protocol
 from avexp_tf.evaluation import statistics
-from avexp_tf.evaluation import sweep as sweeps
+from avexp_tf.evaluation import sweep_result as sweep_results
 
 BASELINE = "baseline"
 COLUMNS = (
@@ -58,7 +58,7 @@ class Tested:
     n_recordings: int
 
     @classmethod
-    def of(cls, result: sweeps.SweepResult, n_resamples: int = 2000) -> Tested:
+    def of(cls, result: sweep_results.SweepResult, n_resamples: int = 2000) -> Tested:
         """Bootstraps a sweep, averaging over training and loss seeds."""
         resampler = statistics.Resampler(result.moments.shape[2], n_resamples)
         names = list(dict.fromkeys(label.name for label in result.labels))

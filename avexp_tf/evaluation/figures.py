@@ -24,7 +24,7 @@ def draw(results: pd.DataFrame, modality: str, folder: str | os.PathLike[str]) -
     """Draws one of the paper's figures as PNG and SVG.
 
     Args:
-      results: With the columns of `sweep.RESULT_COLUMNS`.
+      results: With the columns of `sweep_result.RESULT_COLUMNS`.
       modality: The ablated one: audio gives Figure 3, video Figure 4.
       folder: Where to.
 

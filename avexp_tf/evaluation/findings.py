@@ -16,7 +16,7 @@ from avexp_tf import files
 from avexp_tf.evaluation import alignment
 from avexp_tf.evaluation import comparisons as comparison_lib
 from avexp_tf.evaluation import study
-from avexp_tf.evaluation import sweep as sweeps
+from avexp_tf.evaluation import sweep_result as sweep_results
 from avexp_tf.objectives import moments
 from avexp_tf.training import run_dir as run_dirs
 
@@ -27,7 +27,7 @@ class Findings:
 
     Attributes:
       records: Folder of the records.
-      results: See `sweep.RESULT_COLUMNS`.
+      results: See `sweep_result.RESULT_COLUMNS`.
       recordings: The same per recording.
       comparisons: See `comparisons.COLUMNS`.
       areas: model, modality, pattern, target, area.
@@ -184,7 +184,7 @@ def _alignments(validation: study.Measured, dev: study.Measured | None) -> pd.Da
 
 
 def _histories(
-    labels: Sequence[sweeps.Label], run_paths: Sequence[pathlib.Path]
+    labels: Sequence[sweep_results.Label], run_paths: Sequence[pathlib.Path]
 ) -> pd.DataFrame:
     tables = []
     for label, path in zip(labels, run_paths, strict=True):

@@ -35,7 +35,7 @@ def point_table(results: pd.DataFrame, with_paper: bool = False) -> pd.DataFrame
     """Returns CCC per point and model, means over seeds, as text.
 
     Args:
-      results: With the columns of `sweep.RESULT_COLUMNS`.
+      results: With the columns of `sweep_result.RESULT_COLUMNS`.
       with_paper: Put the paper's own numbers beside ours.
 
     Returns:
@@ -86,7 +86,7 @@ def write(
     """Writes `report.md` and returns its table.
 
     Args:
-      results: With the columns of `sweep.RESULT_COLUMNS`.
+      results: With the columns of `sweep_result.RESULT_COLUMNS`.
       figures: Names of the figures that lie beside it.
       records: The records that were evaluated on.
       out_dir: The folder.

@@ -30,6 +30,7 @@ from avexp_tf.data import pipeline
 from avexp_tf.evaluation import measurement as measurements
 from avexp_tf.evaluation import optimum as optima
 from avexp_tf.evaluation import sweep as sweeps
+from avexp_tf.evaluation import sweep_result as sweep_results
 from avexp_tf.training import run_dir as run_dirs
 from avexp_tf.training import trained_model
 
@@ -144,7 +145,7 @@ class Measured:
       predicted: One float32 [N, 2] per model, nothing lost.
     """
 
-    result: sweeps.SweepResult
+    result: sweep_results.SweepResult
     ticks: measurements.Ticks
     predicted: list[np.ndarray]
 
@@ -180,7 +181,7 @@ def measure(
     source = pipeline.Source.open(data, split)
     sweep = sweeps.sweep_of(tested, loss_seeds)
     runs = [run_dirs.RunDir(path) for path in run_paths]
-    labels = [sweeps.Label.of_run(run) for run in runs]
+    labels = [sweep_results.Label.of_run(run) for run in runs]
     files.make_folder(kept)
     files.remove_temporaries(kept)
     shared = _key_of(source, sweep)
@@ -226,7 +227,7 @@ def measure(
     entries = source.manifest.split(split).recordings
     assert ticks is not None
     return Measured(
-        sweeps.tabulate(labels, sweep, entries, whole, optimum),
+        sweep_results.tabulate(labels, sweep, entries, whole, optimum),
         ticks,
         [one.predicted for one in whole],
     )

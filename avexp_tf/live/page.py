@@ -11,8 +11,8 @@ import threading
 from typing import Any
 
 from avexp_tf import errors
-from avexp_tf.live import page_figures
 from avexp_tf.live import page_sessions
+from avexp_tf.live import page_style
 
 _MOST_BYTES = 2_000_000  # of one packet of a browser
 _POLICY = (
@@ -55,7 +55,7 @@ def launch(config: page_sessions.PageConfig, port: int = 0) -> RunningPage:
             enable_monitoring=False,
             run_history=False,
             footer_links=[],
-            css=page_figures.CSS,
+            css=page_style.CSS,
             head=f"<script>{script}</script>",
             theme=gradio.themes.Base(font=["system-ui", "sans-serif"]),
             app_kwargs=_app_settings(visitors),

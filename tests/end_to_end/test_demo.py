@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from avexp_tf.evaluation import sweep
+from avexp_tf.evaluation import sweep_result as sweep_results
 
 _SMALL = (
     "--train_speakers=3",
@@ -72,7 +72,7 @@ def test_demo_prints_the_table_and_where_everything_lies(demo):
 def test_demo_results_hold_every_model_at_every_point(demo):
     out, _ = demo
     results = pd.read_csv(out / "results.csv")
-    assert tuple(results.columns) == sweep.RESULT_COLUMNS
+    assert tuple(results.columns) == sweep_results.RESULT_COLUMNS
     assert set(results["model"]) == set(_MODELS)
     # Where something is drawn, once per loss seed: 3 points of Clip-Zero, Frame-Zero
     # and Frame-Repeat each below p = 1, for both modalities.

@@ -6,6 +6,7 @@ import pytest
 from avexp_tf.data import condition as conditions
 from avexp_tf.evaluation import comparisons
 from avexp_tf.evaluation import sweep as sweeps
+from avexp_tf.evaluation import sweep_result as sweep_results
 from avexp_tf.objectives import moments
 
 R, N = 16, 80
@@ -38,7 +39,7 @@ def result():
         ("baseline", 1)
     ]:
         variant = name if name.endswith("_only") else "audio_visual"
-        labels.append(sweeps.Label(name, seed, variant))
+        labels.append(sweep_results.Label(name, seed, variant))
         per_model.append(
             [
                 moments.moments_of(
@@ -50,7 +51,7 @@ def result():
                 for condition, _ in sweep
             ]
         )
-    return sweeps.SweepResult(labels, sweep, None, None, np.array(per_model))
+    return sweep_results.SweepResult(labels, sweep, None, None, np.array(per_model))
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +131,7 @@ def test_without_a_baseline_there_is_nothing_to_compare(result):
     keep = [
         place for place, label in enumerate(result.labels) if label.name == "frame_zero"
     ]
-    alone = sweeps.SweepResult(
+    alone = sweep_results.SweepResult(
         [result.labels[place] for place in keep],
         result.sweep,
         None,

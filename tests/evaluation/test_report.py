@@ -14,6 +14,7 @@ from avexp_tf.evaluation import figures
 from avexp_tf.evaluation import protocol
 from avexp_tf.evaluation import report
 from avexp_tf.evaluation import sweep
+from avexp_tf.evaluation import sweep_result as sweep_results
 
 
 def results_of(models, conditions, train_seeds=(0,), loss_seeds=(1, 2), optimum=0.9):
@@ -41,7 +42,7 @@ def results_of(models, conditions, train_seeds=(0,), loss_seeds=(1, 2), optimum=
             )
         )
     ]
-    return pd.DataFrame(rows, columns=list(sweep.RESULT_COLUMNS))
+    return pd.DataFrame(rows, columns=list(sweep_results.RESULT_COLUMNS))
 
 
 PROTOCOL = protocol.test_conditions()

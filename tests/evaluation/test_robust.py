@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from avexp_tf.evaluation import sweep
+from avexp_tf.evaluation import sweep_result as sweep_results
 from tests.end_to_end import scripts
 
 robust = scripts.load("robust")
@@ -51,7 +51,7 @@ def test_points_are_means_over_seeds_against_the_best_specialised_model():
             frame_zero=[0.9, 0.9],
             **others,
         )
-    )[list(sweep.RESULT_COLUMNS)]
+    )[list(sweep_results.RESULT_COLUMNS)]
     found = robust.points(table, "robust").droplevel(["p", "mean_burst", "target"])
     lost = found.loc["video", "clip_zero"]
     assert lost["ccc"] == pytest.approx(0.33) and lost["by"] == "clip_zero"

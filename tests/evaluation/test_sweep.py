@@ -13,6 +13,7 @@ from avexp_tf.corpora.synthetic import optimum
 from avexp_tf.data import pipeline
 from avexp_tf.evaluation import protocol
 from avexp_tf.evaluation import sweep
+from avexp_tf.evaluation import sweep_result as sweep_results
 from avexp_tf.objectives import moments
 from avexp_tf.training import trained_model
 
@@ -120,7 +121,7 @@ def test_results_are_those_of_plain_passes(name, request):
     swept = request.getfixturevalue(name)
     pairs = sweep.sweep_of(CONDITIONS, SEEDS)
     results, recordings = swept.result.results, swept.result.recordings
-    assert tuple(results.columns) == sweep.RESULT_COLUMNS
+    assert tuple(results.columns) == sweep_results.RESULT_COLUMNS
     assert len(results) == len(VARIANTS) * len(pairs) * 2
     entries = swept.source.manifest.split("validation").recordings
     assert len(entries) >= 2
@@ -257,16 +258,16 @@ def test_what_is_lost_lowers_the_optimum(synthetic_sweep):
 
 def test_without_a_known_optimum_the_column_is_empty(array_sweep, tmp_path):
     assert array_sweep.result.results["optimum"].isna().all()
-    sweep.save(array_sweep.result, tmp_path / "out")
+    sweep_results.save(array_sweep.result, tmp_path / "out")
     lines = (tmp_path / "out" / "results.csv").read_text().splitlines()
-    assert lines[0] == ",".join(sweep.RESULT_COLUMNS)
+    assert lines[0] == ",".join(sweep_results.RESULT_COLUMNS)
     assert lines[1].startswith("baseline,0,none,none,0,,5,valence,")
     assert lines[1].split(",")[-2] == ""
 
 
 def test_saved_tables_are_those_of_the_result(synthetic_sweep, tmp_path):
     result = synthetic_sweep.result
-    sweep.save(result, tmp_path)
+    sweep_results.save(result, tmp_path)
     for name, table in (("results", result.results), ("recordings", result.recordings)):
         found = pd.read_csv(tmp_path / f"{name}.csv", keep_default_na=True)
         found["pattern"] = found["pattern"].fillna("none")
