@@ -31,8 +31,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
       errors.DataError: if the disk is full, or the folder can't be written to.
     """
     path = pathlib.Path(path)
-    # Not the process's number: two machines may write to one file system.
-    aside = path.with_name(f"{TEMPORARY}{secrets.token_hex(4)}-{path.name}")
+    # Not the process's number: two machines may write to one file system. Nor the final
+    # name, which may be as long as names can be.
+    aside = path.with_name(f"{TEMPORARY}{secrets.token_hex(8)}{path.suffix[:8]}")
     try:
         with open(aside, "wb") as file:
             yield file
@@ -52,14 +53,35 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     """Checks that a file can be written, before the work whose result goes there.
 
     Raises:
-      errors.DataError: if it can't.
+      errors.DataError: if it can't, or a folder has this name.
     """
+    if os.path.isdir(path):
+        raise errors.DataError(f"{path}: is a folder, must be a file")
     aside = pathlib.Path(path).with_name(f"{TEMPORARY}{secrets.token_hex(4)}")
     try:
         aside.touch()
         aside.unlink()
     except OSError as error:
         raise errors.DataError(f"{path}: can't be written: {_reason(error)}") from error
+
+
+def check_apart(
+    path: str | os.PathLike[str], flag: str, **inputs: str | os.PathLike[str]
+) -> None:
+    """Checks that what will be written replaces nothing that is read.
+
+    Args:
+      path: What will be written.
+      flag: Which says so, for the message.
+      **inputs: What is read, by its flag; what isn't there may be empty.
+
+    Raises:
+      errors.ConfigError: if one of them is the same file.
+    """
+    for name, other in inputs.items():
+        if os.path.exists(path) and os.path.exists(other):
+            if os.path.samefile(path, other):
+                raise errors.ConfigError(f"--{flag}={path}: is the input --{name}")
 
 
 def make_folder(path: str | os.PathLike[str]) -> None:

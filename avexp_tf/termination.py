@@ -22,17 +22,32 @@ class Terminated(BaseException):
     """SIGTERM came; like KeyboardInterrupt, `except Exception` does not stop it."""
 
 
-@contextlib.contextmanager
-def raised_on_sigterm() -> Iterator[None]:
+def raised_on_sigterm() -> contextlib.AbstractContextManager[None]:
     """While the block runs, SIGTERM raises `Terminated` in the main thread."""
-    if not _in_main_thread():
+    return _raised_on("SIGTERM")
+
+
+def raised_on_hangup() -> contextlib.AbstractContextManager[None]:
+    """Likewise of SIGHUP, which a terminal that is closed sends."""
+    return _raised_on("SIGHUP")
+
+
+@contextlib.contextmanager
+def _raised_on(name: str) -> Iterator[None]:
+    number = getattr(signal, name, None)  # no SIGHUP on Windows
+    # What `nohup` starts goes on when its terminal is closed.
+    if number is None or not _in_main_thread() or _is_ignored(number):
         yield
         return
-    before = signal.signal(signal.SIGTERM, _raise)
+    before = signal.signal(number, _raise)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(number, before)
+
+
+def _is_ignored(number: int) -> bool:
+    return signal.getsignal(number) is signal.SIG_IGN
 
 
 class Deferred:

@@ -33,6 +33,7 @@ from avexp_tf import cli
 from avexp_tf import errors
 from avexp_tf import flags as avexp_flags
 from avexp_tf import runtime
+from avexp_tf import termination
 from avexp_tf.live import settings
 
 _EXACT_DELAY_SECS = 2.0
@@ -103,6 +104,8 @@ def main(argv: Sequence[str]) -> int:
     from avexp_tf.live import sources
     from avexp_tf.live import url_source
 
+    if values.csv:
+        estimate_table.check(values.csv)
     source: sources.Source
     if len(argv) == 2 and url_source.is_url(argv[1]):
         source = url_source.UrlSource(argv[1])
@@ -121,6 +124,7 @@ def main(argv: Sequence[str]) -> int:
                 values.model, live, backbone, weights, origin_secs
             )
         )
+        stack.enter_context(termination.raised_on_hangup())
         write: Callable[[list[recognizer.Estimate]], None] | None = None
         if values.csv:
             write = stack.enter_context(estimate_table.writing(values.csv))
@@ -163,7 +167,7 @@ def _serve_page(live: settings.LiveConfig) -> int:
 
 
 def _follow(estimates: Iterator[list], write: Callable[[list], None] | None) -> int:
-    """Shows and writes estimates until they end, or Ctrl-C; returns how many."""
+    """Shows and writes estimates until the call ends, or is ended; returns how many."""
     from avexp_tf.live import terminal
 
     shows = sys.stderr.isatty()
@@ -175,7 +179,7 @@ def _follow(estimates: Iterator[list], write: Callable[[list], None] | None) -> 
             n_ticks += len(found)
             if found and shows:
                 print(f"\r{terminal.line(found[-1])}", end="", file=sys.stderr)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, termination.Terminated):
         pass  # how a call ends
     if shows:
         print(file=sys.stderr)

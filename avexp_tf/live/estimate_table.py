@@ -10,6 +10,7 @@ from collections.abc import Callable
 from collections.abc import Iterator
 
 from avexp_tf import config
+from avexp_tf import errors
 from avexp_tf import files
 from avexp_tf.live import recognizer
 
@@ -26,6 +27,23 @@ COLUMNS = (
     "detector_score",
     "restarted",
 )
+
+
+def check(path: str | os.PathLike[str]) -> None:
+    """Checks that a table can be written, before the call that can't be repeated.
+
+    Raises:
+      errors.DataError: if it can't, or would replace a file that is none.
+    """
+    files.check_writable(path)
+    header = ",".join(COLUMNS).encode()
+    try:
+        with open(path, "rb") as file:
+            start = file.read(len(header))
+    except FileNotFoundError:
+        return
+    if start and start != header:
+        raise errors.DataError(f"{path}: is there already, and is no table of a call")
 
 
 @contextlib.contextmanager

@@ -22,7 +22,8 @@ from avexp_tf.live import settings as live_settings
 from avexp_tf.live import visual_budget
 from avexp_tf.media import audio_reader
 
-_MOST_CHANNELS = 64  # with more, the two axes are the wrong way round
+# With more channels, or many and fewer samples, the axes are the wrong way round.
+_MOST_CHANNELS, _USUAL_CHANNELS = 64, 8
 _NO_FACE = faces_lib.Sighting(None, None, 0.0)
 
 
@@ -154,6 +155,8 @@ class FeatureStream:
           RuntimeError: after `close`.
         """
         self._check(secs=secs, duration_secs=duration_secs)
+        if not isinstance(image, np.ndarray):
+            raise ValueError(f"image: must be an array, is {type(image).__name__}")
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
             raise ValueError(
                 f"image: {image.dtype} {list(image.shape)}: must be uint8 "
@@ -179,16 +182,23 @@ class FeatureStream:
           RuntimeError: after `close`.
         """
         self._check(secs=secs)
+        if not isinstance(samples, np.ndarray):
+            raise ValueError(f"samples: must be an array, is {type(samples).__name__}")
         if samples.ndim not in (1, 2) or not np.issubdtype(samples.dtype, np.floating):
             raise ValueError(
                 f"samples: {samples.dtype} {list(samples.shape)}: must be float [n] or "
                 "[channels, n]"
             )
-        if samples.ndim == 2 and not 1 <= len(samples) <= _MOST_CHANNELS:
-            raise ValueError(
-                f"samples: {list(samples.shape)}: must be [channels, n] with 1 to "
-                f"{_MOST_CHANNELS} channels"
-            )
+        if samples.ndim == 2:
+            n_channels, n = samples.shape
+            if (
+                not 1 <= n_channels <= _MOST_CHANNELS
+                or n < n_channels > _USUAL_CHANNELS
+            ):
+                raise ValueError(
+                    f"samples: {list(samples.shape)}: must be [channels, n] with 1 to "
+                    f"{_MOST_CHANNELS} channels"
+                )
         mono = samples if samples.ndim == 1 else samples.mean(axis=0)
         mono = np.nan_to_num(mono, nan=0.0, posinf=0.0, neginf=0.0)
         with self._lock:
@@ -218,7 +228,9 @@ class FeatureStream:
 
         Args:
           now_secs: The time on the clock of the packets; ticks go by even where nothing
-            comes. None takes the newest packet for the time, as when a file is read.
+            comes. It must follow where that clock pauses or starts afresh, as
+            `arrival_clock.ArrivalClock` does. None takes the newest packet for the
+            time, as when a file is read.
 
         Returns:
           The ticks, in order; none is left out but by a stall.
@@ -264,8 +276,9 @@ class FeatureStream:
 
     def close(self) -> None:
         """Stops openSMILE; nothing can be pushed or polled any more."""
-        self._closed = True
-        self._sound.close()
+        with self._lock:
+            self._closed = True
+            self._sound.close()
 
     def _check(self, **times_secs: float) -> None:
         """Raises what is wrong, before anything of it reaches the timeline."""
@@ -343,6 +356,7 @@ class FeatureStream:
 
     def _advance(self, secs: float) -> tuple[np.ndarray, bool]:
         with self._lock:
+            self._check()  # another thread may have closed it
             return self._sound.advance(secs)
 
     def _is_due(self, picture: picture_buffer.LivePicture) -> bool:

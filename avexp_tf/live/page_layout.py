@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import html
+import os
 from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Any
 
 import gradio
@@ -135,42 +137,56 @@ def blocks(visitors: page_sessions.Visitors) -> gradio.Blocks:
         token = gradio.Textbox(visible="hidden")
         controls = [camera_off, microphone_off, rate, modality, pattern, burst]
 
-        def visitor(request: gradio.Request) -> page_sessions.Visitor:
-            return visitors.of(str(request.session_hash))
+        def visitor(request: gradio.Request, *values: Any) -> page_sessions.Visitor:
+            mine = visitors.of(str(request.session_hash))
+            mine.set_losses(losses_of(*values))
+            return mine
 
         def refresh(request: gradio.Request, *values: Any) -> str:
-            mine = visitor(request)
+            mine = visitors.find(str(request.session_hash))
+            if mine is None:
+                return page_figures.view(None, names)
             mine.set_losses(losses_of(*values))
             return page_figures.view(mine.view(), names)
 
-        def play_example(request: gradio.Request) -> None:
+        def play_example(request: gradio.Request, *values: Any) -> None:
+            if visitors.must_draw:
+                gradio.Info("The example is drawn first, which takes some seconds.")
             with _told():
-                visitor(request).play_example()
+                visitor(request, *values).play_example()
 
-        def play_devices(request: gradio.Request) -> str:
+        def play_devices(request: gradio.Request, *values: Any) -> str:
             with _told():
-                return visitor(request).play_browser()
+                return visitor(request, *values).play_browser()
 
-        def play_file(path: str | None, request: gradio.Request) -> None:
+        def play_file(path: str | None, request: gradio.Request, *values: Any) -> None:
             if path:
-                with _told():
-                    visitor(request).play_file(path)
+                with _told(path):
+                    visitor(request, *values).play_file(path)
 
         def end(request: gradio.Request) -> None:
-            visitor(request).stop()
+            mine = visitors.find(str(request.session_hash))
+            if mine is not None:
+                mine.stop()
 
         def leave(request: gradio.Request) -> None:
             visitors.leave(str(request.session_hash))
 
         quiet: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": None}
         devices_off = "() => { window.avexpDevices(''); }"
-        example.click(play_example, **quiet).then(None, js=devices_off)
-        file.upload(play_file, file, **quiet).then(None, js=devices_off)
+        example.click(play_example, controls, js=_js(controls), **quiet).then(
+            None, js=devices_off
+        )
+        with_file = [file, *controls]
+        file.upload(play_file, with_file, js=_js(with_file), **quiet).then(
+            None, js=devices_off
+        )
         stop.click(end, **quiet).then(None, js=devices_off)
-        devices.click(play_devices, None, token, **quiet).then(
+        devices.click(play_devices, controls, token, js=_js(controls), **quiet).then(
             None, token, js="(token) => { window.avexpDevices(token); }"
         )
-        gradio.Timer(_REFRESH_SECS).tick(refresh, controls, view, **quiet)
+        timer = gradio.Timer(_REFRESH_SECS)
+        timer.tick(refresh, controls, view, js=_js(controls), **quiet)
         made.unload(leave)
     return made
 
@@ -205,10 +221,28 @@ def losses_of(
     )
 
 
+def _js(inputs: Sequence[Any]) -> str:
+    """Keeps what is being typed into a slider's box within its limits.
+
+    Gradio would refuse an empty box, and a number half typed, with an error each.
+    """
+    names = [f"value{index}" for index in range(len(inputs))]
+    kept = [
+        f"Math.min({one.maximum}, Math.max({one.minimum}, Number({name}) || 0))"
+        if isinstance(one, gradio.Slider)
+        else name
+        for name, one in zip(names, inputs, strict=True)
+    ]
+    return f"({', '.join(names)}) => [{', '.join(kept)}]"
+
+
 @contextlib.contextmanager
-def _told() -> Iterator[None]:
-    """Shows the errors that a user can mend."""
+def _told(path: str = "") -> Iterator[None]:
+    """Shows the errors that a user can mend; of a file the name that the user knows."""
     try:
         yield
     except errors.AvexpError as error:
-        raise gradio.Error(str(error), print_exception=False) from None
+        said = str(error)
+        if path:
+            said = said.replace(path, os.path.basename(path))
+        raise gradio.Error(said, print_exception=False) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
 import os
@@ -9,6 +10,7 @@ import pathlib
 import secrets
 import tempfile
 import threading
+from collections.abc import Callable
 from collections.abc import Mapping
 
 from avexp_tf import config
@@ -29,6 +31,7 @@ EVERY_TICKS = 3
 # A browser's sound comes in pieces of 0.1 s, and openSMILE needs as long.
 _BROWSER_DELAY_SECS = 0.5
 _MOST_VISITORS = 8
+_REMEMBERED = 1000  # sessions that are over
 
 
 def example_of(models: Mapping[str, predictors.Predictor]) -> str | None:
@@ -151,21 +154,24 @@ def open_page(
 
 
 class Visitor:
-    """One visitor's call and controls.
+    """One visitor's call and controls, of any thread.
 
     Args:
       page: What it shows.
-      folder: For files that are drawn.
+      drawn: Returns the drawn example, and draws it first where it must.
 
     Attributes:
       token: What the visitor's browser sends its pictures under; empty while it sends
         none.
     """
 
-    def __init__(self, page: PageConfig, folder: pathlib.Path):
+    def __init__(self, page: PageConfig, drawn: Callable[[], pathlib.Path]):
         self.token = ""
         self._page = page
-        self._folder = folder
+        self._drawn = drawn
+        self._lock = threading.Lock()  # of what is played
+        self._n_asked = 0  # what is asked for, or to stop, ends what was before
+        self._is_gone = False
         self._losses = call_losses.LossSettings()
         self._call: page_call.PageCall | None = None
         self._source: page_call.Source | None = None
@@ -182,23 +188,27 @@ class Visitor:
         """Returns what the call shows; None before there is one."""
         return None if self._call is None else self._call.view()
 
+    @property
+    def is_playing(self) -> bool:
+        """Whether a call goes on."""
+        thread = self._thread
+        return thread is not None and thread.is_alive()
+
     def play_example(self) -> None:
         """Plays the example.
 
         Raises:
           errors.AvexpError: if it can't be played.
         """
+        asked = self._ask()
         example = self._page.example
         if example is None:
-            path = self._folder / "drawn.mp4"
-            if not path.exists():
-                drawn_call.write(path)
-            self._play_file(path, "Example: a drawn face")
+            self._play_file(asked, self._drawn(), "Example: a drawn face")
         elif os.path.isdir(example):
             records = page_sources.Records(example)
-            self._play(records, None, "Example: a recording from the records")
+            self._play(asked, records, None, "Example: a recording from the records")
         else:
-            self._play_file(example, f"Example: {os.path.basename(example)}")
+            self._play_file(asked, example, f"Example: {os.path.basename(example)}")
 
     def play_file(self, path: str | os.PathLike[str]) -> None:
         """Plays a media file.
@@ -206,18 +216,23 @@ class Visitor:
         Raises:
           errors.AvexpError: if it can't be played.
         """
-        self._play_file(path, f"Your file: {os.path.basename(path)}")
+        self._play_file(self._ask(), path, f"Your file: {os.path.basename(path)}")
 
     def play_browser(self) -> str:
-        """Plays what the visitor's browser sends; returns the token for it.
+        """Plays what the visitor's browser sends.
+
+        Returns:
+          The token to send it under; empty where it was stopped meanwhile.
 
         Raises:
           errors.AvexpError: if pictures can't be used.
         """
+        asked = self._ask()
         stream = self._page.features(_BROWSER_DELAY_SECS)
-        self._play(page_sources.Browser(), stream, "Your camera and microphone")
-        self.token = secrets.token_urlsafe(16)
-        return self.token
+        token = secrets.token_urlsafe(16)
+        title = "Your camera and microphone"
+        started = self._play(asked, page_sources.Browser(), stream, title, token)
+        return token if started else ""
 
     def receive(self, kind: str, secs: float, content: bytes, rate_hz: int) -> bool:
         """Takes what the browser sent; returns False where no call wants it."""
@@ -230,7 +245,23 @@ class Visitor:
         return True
 
     def stop(self) -> None:
-        """Ends the call; what it showed stays."""
+        """Ends the call, and what is about to be played; what it showed stays."""
+        with self._lock:
+            self._n_asked += 1
+            self._end()
+
+    def leave(self) -> None:
+        """Ends the call; nothing can be played any more."""
+        self._is_gone = True
+        self.stop()
+
+    def _ask(self) -> int:
+        """Notes that something is to be played; returns what it is called."""
+        with self._lock:
+            self._n_asked += 1
+            return self._n_asked
+
+    def _end(self) -> None:
         self.token = ""
         self._stopped.set()
         if self._thread is not None:
@@ -238,26 +269,36 @@ class Visitor:
             self._thread = None
         self._source = None
 
-    def _play_file(self, path: str | os.PathLike[str], title: str) -> None:
+    def _play_file(self, asked: int, path: str | os.PathLike[str], title: str) -> None:
         source = page_sources.File(path)
-        self._play(source, self._page.features(), title)
+        self._play(asked, source, self._page.features(), title)
 
     def _play(
         self,
+        asked: int,
         source: page_call.Source,
         stream: feature_stream.FeatureStream | None,
         title: str,
-    ) -> None:
-        self.stop()
-        models = comparison.Comparison(self._page.models, EVERY_TICKS)
-        models.losses = self._losses
-        self._stopped = threading.Event()
-        self._source = source
-        self._call = page_call.PageCall(models, stream, title)
-        self._thread = threading.Thread(
-            target=self._call.run, args=(source, self._stopped), daemon=True
-        )
-        self._thread.start()
+        token: str = "",
+    ) -> bool:
+        """Starts a call, unless it was stopped meanwhile; returns whether it did."""
+        with self._lock:
+            if asked != self._n_asked or self._is_gone:
+                if stream is not None:
+                    stream.close()
+                return False
+            self._end()
+            models = comparison.Comparison(self._page.models, EVERY_TICKS)
+            models.losses = self._losses
+            self._stopped = threading.Event()
+            self._source = source
+            self._call = page_call.PageCall(models, stream, title)
+            self._thread = threading.Thread(
+                target=self._call.run, args=(source, self._stopped), daemon=True
+            )
+            self._thread.start()
+            self.token = token
+            return True
 
 
 class Visitors:
@@ -274,7 +315,9 @@ class Visitors:
         self.page = page
         self._folder = tempfile.TemporaryDirectory(prefix="avexp-page-")
         self._visitors: dict[str, Visitor] = {}
+        self._left: collections.deque[str] = collections.deque(maxlen=_REMEMBERED)
         self._lock = threading.Lock()
+        self._drawing = threading.Lock()
 
     def __enter__(self) -> Visitors:
         return self
@@ -283,14 +326,50 @@ class Visitors:
         self.close()
 
     def of(self, session: str) -> Visitor:
-        """Returns the visitor of a browser's session; the oldest ones must go."""
+        """Returns the visitor of a browser's session, who comes to play something.
+
+        Raises:
+          errors.DataError: if too many others play, or the session is over.
+        """
         with self._lock:
+            if session in self._left:
+                raise errors.DataError("this page was closed: load it again")
             if session not in self._visitors:
-                while len(self._visitors) >= _MOST_VISITORS:
-                    self._visitors.pop(next(iter(self._visitors))).stop()
-                folder = pathlib.Path(self._folder.name)
-                self._visitors[session] = Visitor(self.page, folder)
+                self._make_room()
+                self._visitors[session] = Visitor(self.page, self.drawn)
             return self._visitors[session]
+
+    def find(self, session: str) -> Visitor | None:
+        """Returns the visitor of a browser's session; None who played nothing yet."""
+        with self._lock:
+            return self._visitors.get(session)
+
+    def _make_room(self) -> None:
+        """Lets go of who plays nothing, the oldest first."""
+        while len(self._visitors) >= _MOST_VISITORS:
+            idle = [name for name, one in self._visitors.items() if not one.is_playing]
+            if not idle:
+                raise errors.DataError(
+                    f"{_MOST_VISITORS} others play something here: stop one of them, "
+                    "or close its page"
+                )
+            self._visitors.pop(idle[0]).leave()
+
+    def drawn(self) -> pathlib.Path:
+        """Returns the drawn example; the first who asks waits until it is drawn."""
+        with self._drawing:
+            if not self._drawn_path.exists():
+                drawn_call.write(self._drawn_path)
+            return self._drawn_path
+
+    @property
+    def must_draw(self) -> bool:
+        """Whether the example has yet to be drawn, which takes seconds."""
+        return self.page.example is None and not self._drawn_path.exists()
+
+    @property
+    def _drawn_path(self) -> pathlib.Path:
+        return pathlib.Path(self._folder.name) / "drawn.mp4"
 
     def sender(self, token: str) -> Visitor | None:
         """Returns the visitor whose browser sends under a token."""
@@ -304,9 +383,10 @@ class Visitors:
     def leave(self, session: str) -> None:
         """Ends a visitor's call."""
         with self._lock:
+            self._left.append(session)
             visitor = self._visitors.pop(session, None)
         if visitor is not None:
-            visitor.stop()
+            visitor.leave()
 
     def close(self) -> None:
         """Ends all calls."""

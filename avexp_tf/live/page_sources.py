@@ -19,6 +19,7 @@ from avexp_tf.data import manifest as manifests
 from avexp_tf.data import segment as segment_lib
 from avexp_tf.data import shard_reader
 from avexp_tf.features import timeline
+from avexp_tf.live import arrival_clock
 from avexp_tf.live import feature_stream
 from avexp_tf.live import page_call
 from avexp_tf.live import sources
@@ -131,13 +132,12 @@ class _Sent(NamedTuple):
 class Browser:
     """Plays what a browser's camera and microphone send.
 
-    The browser stamps what it sends by one clock for both. How far that clock is from
-    this machine's is the smallest difference that was seen.
+    The browser stamps what it sends by one clock for both.
     """
 
     def __init__(self) -> None:
         self._sent: queue.Queue[_Sent] = queue.Queue(_MOST_WAITING)
-        self._offset_secs = math.inf
+        self._clock = arrival_clock.ArrivalClock()
         self._resampler: Any = None
         self._rate_hz = 0
 
@@ -150,7 +150,7 @@ class Browser:
           content: It.
           rate_hz: Of the samples.
         """
-        self._offset_secs = min(self._offset_secs, time.monotonic() - secs)
+        secs, _ = self._clock.arrived(secs, time.monotonic())
         try:
             self._sent.put_nowait(_Sent(kind, secs, content, rate_hz))
         except queue.Full:
@@ -168,8 +168,9 @@ class Browser:
                     sent = self._sent.get_nowait()
             except queue.Empty:
                 pass
-            if self._offset_secs < math.inf:
-                call.poll(time.monotonic() - self._offset_secs)
+            now = self._clock.now(time.monotonic())
+            if now is not None:
+                call.poll(now)
             yield None
         call.finish()
 

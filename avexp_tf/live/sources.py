@@ -122,11 +122,16 @@ class DeviceSource:
       microphone: Whether to listen.
 
     Raises:
+      errors.ConfigError: if there is neither.
       errors.MissingExtraError: if the microphone's package is not installed.
       errors.DataError: if a device can't be opened.
     """
 
     def __init__(self, camera: int = 0, microphone: bool = True):
+        if camera < 0 and not microphone:
+            raise errors.ConfigError(
+                f"--camera={camera} --nomicrophone: leaves nothing to follow"
+            )
         self._sounddevice = _sounddevice() if microphone else None
         self._capture = None
         if camera >= 0:

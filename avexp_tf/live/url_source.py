@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import queue
 import threading
 import time
@@ -15,6 +14,7 @@ import numpy as np
 
 from avexp_tf import errors
 from avexp_tf.features import timeline
+from avexp_tf.live import arrival_clock
 from avexp_tf.live import recognizer
 from avexp_tf.media import audio_reader
 from avexp_tf.media import container as containers
@@ -23,6 +23,7 @@ from avexp_tf.media import resampler as resamplers
 
 _MOST_WAITING = 128
 _OPEN_SECS, _READ_SECS = 10.0, 10.0
+_MOST_BACKLOG_SECS = 5.0  # FFmpeg looks at so much of a stream before it gives any
 # RTSP over TCP: no packet is half there. Other protocols don't know the option.
 _OPTIONS = {"rtsp_transport": "tcp"}
 
@@ -51,20 +52,14 @@ class UrlSource:
 
     def __init__(self, url: str):
         self._url = url
-        try:
-            self._container: Any = av.open(
-                url, options=_OPTIONS, timeout=(_OPEN_SECS, _READ_SECS)
-            )
-        except (av.FFmpegError, OSError, ValueError) as error:
-            said = containers.said(error)
-            raise errors.DataError(f"{url}: can't be opened: {said}") from None
-        found = [
-            containers.stream(self._container, kind) for kind in ("video", "audio")
-        ]
-        self._streams = [stream for stream in found if stream is not None]
-        if not self._streams:
+        self._open()
+        # A file has an end, and its first picture is as new as any.
+        self._is_file = self._container.duration is not None
+        if not self._is_file:
+            # Until somebody follows it, what it sends would wait and be old.
             self._container.close()
-            raise errors.DataError(f"{url}: has neither pictures nor sound")
+        backlog_secs = 0.0 if self._is_file else _MOST_BACKLOG_SECS
+        self._clock = arrival_clock.ArrivalClock(backlog_secs)
         self._packets: queue.Queue[_Packet | None] = queue.Queue(_MOST_WAITING)
         self._stopped = threading.Event()
         self._broke_off: Exception | None = None
@@ -75,28 +70,29 @@ class UrlSource:
         """Yields what the call says until the stream ends; see `sources.Source`.
 
         Raises:
-          errors.DataError: if it ends before there was anything to see or to hear.
+          errors.DataError: if it can't be opened any more, or ends before there was
+            anything to see or to hear.
         """
+        if not self._is_file:
+            self._open()
         reader = threading.Thread(target=self._read, daemon=True)
         reader.start()
-        start = math.inf  # of the stream's clock, on this machine's
         try:
-            ended = False
+            ended, now = False, None
             while not ended:
                 try:
                     packet = self._packets.get(timeout=1 / timeline.TICK_RATE_HZ)
                     while packet is not None:
-                        # The packet that was least late says how the clocks lie.
-                        start = min(start, time.monotonic() - packet.secs)
                         _push(call, packet)
                         # All that wait: while a poll takes its time, several come.
                         packet = self._packets.get_nowait()
                     ended = True
                 except queue.Empty:
                     pass
-                if start < math.inf:
-                    yield call.poll(time.monotonic() - start)
-            if start == math.inf:
+                now = self._clock.now(time.monotonic())
+                if now is not None:
+                    yield call.poll(now)
+            if now is None:
                 said = "nothing in it could be decoded"
                 if self._broke_off is not None:
                     said = containers.said(self._broke_off)
@@ -109,9 +105,26 @@ class UrlSource:
             reader.join(_READ_SECS)
             self._container.close()
 
+    def _open(self) -> None:
+        """Opens the stream; raises DataError if it can't be."""
+        try:
+            self._container: Any = av.open(
+                self._url, options=_OPTIONS, timeout=(_OPEN_SECS, _READ_SECS)
+            )
+        except (av.FFmpegError, OSError, ValueError) as error:
+            said = containers.said(error)
+            raise errors.DataError(f"{self._url}: can't be opened: {said}") from None
+        found = [
+            containers.stream(self._container, kind) for kind in ("video", "audio")
+        ]
+        self._streams = [stream for stream in found if stream is not None]
+        if not self._streams:
+            self._container.close()
+            raise errors.DataError(f"{self._url}: has neither pictures nor sound")
+
     def _read(self) -> None:
         """Decodes, and hands on what is due; a server gives a file faster than that."""
-        start = math.inf
+        clock = self._clock
         reformatter = av.video.reformatter.VideoReformatter()
         resampler = resamplers.Resampler(audio_reader.SAMPLE_RATE_HZ)
         try:
@@ -121,15 +134,14 @@ class UrlSource:
                         return
                     now = time.monotonic()
                     if frame.time is not None:
-                        secs = float(frame.time)
-                    elif start < math.inf:
-                        # Over RTP some codecs stamp few pictures: as old as it came.
-                        secs = now - start
+                        secs, due_secs = clock.arrived(float(frame.time), now)
                     else:
-                        continue
-                    start = min(start, now - secs)
-                    early_secs = start + secs - time.monotonic()
-                    if self._stopped.wait(max(early_secs, 0.0)):
+                        # Over RTP some codecs stamp few pictures: as old as it came.
+                        place = clock.now(now)
+                        if place is None:
+                            continue
+                        secs, due_secs = place, now
+                    if self._stopped.wait(max(due_secs - now, 0.0)):
                         return
                     if isinstance(frame, av.VideoFrame):
                         image = frames.upright_bgr(frame, reformatter)

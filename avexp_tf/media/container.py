@@ -46,9 +46,8 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Any]:
     with container:
         names = set(container.format.name.split(","))
         if names & _REFUSED_FORMATS:
-            raise errors.DataError(
-                f"{path}: is a {container.format.name} file, not a recording"
-            )
+            kind = "text" if "tty" in names else container.format.name
+            raise errors.DataError(f"{path}: is a {kind} file, not a recording")
         yield container
 
 

@@ -6,6 +6,7 @@ import fractions
 import itertools
 import os
 import pathlib
+import secrets
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -47,7 +48,7 @@ def write(
       rotation_degrees: Against the clock; what players are told to turn the picture by.
     """
     path = pathlib.Path(path)
-    aside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    aside = path.with_name(f".{secrets.token_hex(8)}{path.suffix}")
     try:
         with av.open(str(aside), "w") as container:
             stream: Any = None

@@ -72,7 +72,7 @@ def test_values_are_means_over_seeds(result):
     assert tested.names == list(NOISE)
     assert tested.points == POINTS
     pooled = [
-        sweeps._pooled(result.moments[m, k])
+        sweep_results._pooled(result.moments[m, k])
         for m, label in enumerate(result.labels)
         for k, (condition, _) in enumerate(result.sweep)
         if label.name == "baseline" and condition == POINTS[2]

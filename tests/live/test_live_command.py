@@ -1,28 +1,22 @@
 """The command, from a file to the table, and what stands in for devices."""
 
 import csv
-import functools
-import http.server
 import itertools
 import os
-import pathlib
-import subprocess
-import threading
+import signal
 import types
 
-import av
 import numpy as np
 import pytest
 from absl import flags
 
 from avexp_tf import errors
+from avexp_tf import termination
 from avexp_tf.live import __main__ as command
 from avexp_tf.live import estimate_table
 from avexp_tf.live import recognizer
 from avexp_tf.live import sources
 from avexp_tf.live import terminal
-from avexp_tf.live import url_source
-from avexp_tf.media import frame_reader
 from avexp_tf.media import writer
 from tests.live import calls
 
@@ -87,6 +81,55 @@ def test_a_file_with_a_long_gap_has_every_tick(tmp_path, monkeypatch, sound_secs
         there = [getattr(one, name) for one in found]
         np.testing.assert_array_equal(there, block[name])
     np.testing.assert_allclose([one.values for one in found], expected, atol=1e-4)
+
+
+@pytest.mark.usefixtures("defined_flags")
+def test_a_table_replaces_nothing_but_a_table(path, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        recognizer.Recognizer, "open", lambda m, live, *_: calls.recognizer_of(live)
+    )
+    monkeypatch.setattr(command.runtime, "set_up", lambda: None)
+    flags.FLAGS.model, flags.FLAGS.in_real_time = "m", False
+    before = path.read_bytes()
+    for name, message in (
+        (path, "is there already, and is no table of a call"),
+        (tmp_path, "is a folder, must be a file"),
+        (tmp_path / "no" / "a.csv", "can't be written: No such file"),
+    ):
+        flags.FLAGS.csv = str(name)
+        with pytest.raises(errors.DataError, match=message):
+            command.main(["avexp-live", str(path)])
+    assert path.read_bytes() == before
+    flags.FLAGS.csv = str(tmp_path / "a.csv")
+    for _ in range(2):  # its own table it replaces
+        assert command.main(["avexp-live", str(path)]) == 0
+
+
+@pytest.mark.usefixtures("defined_flags")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_whatever_ends_a_call_leaves_its_table(tmp_path, monkeypatch, name):
+    """A process that a script starts in the background can't be ended by Ctrl-C."""
+
+    class Endless:
+        def estimates(self, call):
+            with calls.recognizer_of() as other:
+                for k in range(1000):
+                    other.push_video(calls.picture(True), k / 30)
+                    yield other.poll(k / 30)
+                    if k == 60:
+                        os.kill(os.getpid(), getattr(signal, name))
+
+    monkeypatch.setattr(
+        recognizer.Recognizer, "open", lambda m, live, *_: calls.recognizer_of(live)
+    )
+    monkeypatch.setattr(command.runtime, "set_up", lambda: None)
+    monkeypatch.setattr(sources, "DeviceSource", lambda *_: Endless())
+    table = tmp_path / "a.csv"
+    flags.FLAGS.model, flags.FLAGS.csv = "m", str(table)
+    with termination.raised_on_sigterm():
+        assert command.main(["avexp-live"]) == 0
+    rows = table.read_text().splitlines()
+    assert 40 < len(rows) < 100 and list(tmp_path.iterdir()) == [table]
 
 
 @pytest.mark.usefixtures("defined_flags")
@@ -161,6 +204,11 @@ def test_a_camera_that_is_not_there_is_told(monkeypatch):
         sources.DeviceSource(3, microphone=False)
 
 
+def test_a_call_of_nothing_is_refused():
+    with pytest.raises(errors.ConfigError, match="leaves nothing to follow"):
+        sources.DeviceSource(-1, microphone=False)
+
+
 def test_the_line_shows_both_scales_and_what_is_there():
     one = recognizer.Estimate(
         index=3,
@@ -179,145 +227,3 @@ def test_the_line_shows_both_scales_and_what_is_there():
         "     0.1 s  valence -1.00 O---------|----------  "
         "arousal +0.50 ----------|----O-----  face yes  voice no   input  42%"
     )
-
-
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    """Serves a folder and says nothing."""
-
-    def log_message(self, *unused):
-        pass
-
-
-@pytest.fixture
-def talk(tmp_path):
-    """A face for 0.6 seconds of 1.6, and a voice throughout."""
-    frames = [(k / 25, calls.picture(k < 15, 60 + k)) for k in range(40)]
-    writer.write(tmp_path / "a.mkv", frames, calls.voice(1.6), audio_rate_hz=8_000)
-    return tmp_path / "a.mkv"
-
-
-def follow(url):
-    """Returns the estimates of a stream of that talk, having looked at them."""
-    with calls.recognizer_of(origin_secs=None, resync_secs=60.0) as call:
-        found = list(
-            itertools.chain.from_iterable(url_source.UrlSource(url).estimates(call))
-        )
-    secs = np.array([one.secs for one in found])
-    assert len(found) >= 45 and np.ptp(np.diff(secs)) < 1e-6
-    seen = np.array([one.video_present for one in found])
-    # A camera's first picture comes before its clock is known.
-    assert seen[(secs > 0.1) & (secs < 0.5)].mean() > 0.9
-    assert not seen[secs > 0.75].any()
-    heard = np.array([one.audio_present for one in found])
-    assert heard[(secs > 0.2) & (secs < 1.4)].mean() > 0.8
-
-
-def test_a_stream_is_followed_by_its_own_stamps(talk):
-    handler = functools.partial(Quiet, directory=str(talk.parent))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        follow(f"http://127.0.0.1:{server.server_port}/a.mkv")
-        missing = f"http://127.0.0.1:{server.server_port}/b.mkv"
-        with pytest.raises(errors.DataError, match=f"{missing}: can't be opened"):
-            url_source.UrlSource(missing)
-        server.shutdown()
-
-
-def test_a_network_camera_is_followed(talk):
-    script = pathlib.Path(__file__).with_name("rtsp_server.py")
-    play = ["/usr/bin/python3", str(script)]
-    if not os.path.exists(play[0]) or subprocess.run(play).returncode:
-        pytest.skip("GStreamer's RTSP server is not installed (see .ci/run)")
-    with subprocess.Popen([*play, str(talk)], stdout=subprocess.PIPE) as server:
-        try:
-            camera = f"rtsp://127.0.0.1:{int(server.stdout.readline())}"
-            follow(f"{camera}/call")
-            with pytest.raises(errors.DataError, match=f"{camera}/no: can't be opened"):
-                url_source.UrlSource(f"{camera}/no")
-        finally:
-            server.kill()
-
-
-def test_a_word_is_a_stream_or_a_file():
-    assert url_source.is_url("rtsp://camera/1") and url_source.is_url("http://a/b.mp4")
-    assert not url_source.is_url("a.mp4") and not url_source.is_url("talk://")
-
-
-class Noting:
-    """A call that only notes what happens to it."""
-
-    def __init__(self):
-        self.pictures, self.sound, self.events = [], [], []
-
-    def push_video(self, image, secs):
-        self.pictures.append(image)
-        self.events.append("push")
-
-    def push_audio(self, samples, secs):
-        self.sound.append(samples)
-        self.events.append("push")
-
-    def poll(self, now):
-        self.events.append("poll")
-
-    def finish(self):
-        self.events.append("finish")
-
-
-def noted(source):
-    call = Noting()
-    for _ in source.estimates(call):
-        pass
-    return call
-
-
-def test_pictures_and_sound_of_a_stream_are_those_of_its_file(tmp_path):
-    """Turned as the camera says, and the mean of both channels."""
-    image = np.zeros((32, 64, 3), np.uint8)
-    image[:16, :32] = 255
-    sound = np.stack([np.full(3200, 0.5), np.full(3200, 0.3)]).astype(np.float32)
-    writer.write(tmp_path / "a.mov", [(0.0, image)], sound, rotation_degrees=90)
-    call = noted(url_source.UrlSource(f"file:{tmp_path / 'a.mov'}"))
-    (shown,) = call.pictures
-    (frame,) = frame_reader.FrameReader(tmp_path / "a.mov")
-    np.testing.assert_array_equal(shown, frame.image_bgr())
-    assert shown.shape == (64, 32, 3)
-    np.testing.assert_allclose(np.concatenate(call.sound), 0.4, atol=1e-3)
-
-
-def test_a_stream_may_change_its_sound(tmp_path):
-    paths = []
-    for n_channels, rate_hz in ((1, 16_000), (2, 48_000)):
-        paths.append(tmp_path / f"{n_channels}.wav")
-        sound = np.full((n_channels, rate_hz // 5), 0.4, np.float32)
-        writer.write(paths[-1], audio=sound, audio_rate_hz=rate_hz)
-    source = url_source.UrlSource(f"file:{paths[0]}")
-    with av.open(str(paths[0])) as one, av.open(str(paths[1])) as other:
-        source._container = types.SimpleNamespace(
-            demux=lambda streams: itertools.chain(one.demux(), other.demux()),
-            close=lambda: None,
-        )
-        heard = np.concatenate(noted(source).sound)
-    assert 6300 < len(heard) <= 6400 and abs(np.median(heard) - 0.4) < 1e-3
-
-
-def test_all_packets_that_wait_come_before_the_ticks(talk):
-    source = url_source.UrlSource(f"file:{talk}")
-    source._read = lambda: None
-    for k in range(5):
-        source._put(url_source._Packet(k / 25, "video", calls.picture(True)))
-    source._put(None)
-    assert noted(source).events == ["push"] * 5 + ["poll", "finish"]
-
-
-def test_a_stream_without_anything_is_told(talk):
-    def broken(streams):
-        raise av.error.InvalidDataError(1, "Invalid data found")
-
-    url = f"file:{talk}"
-    message = "a.mkv: broke off before any picture or sound: "
-    for demux, said in ((broken, "Invalid data found"), (lambda _: (), "nothing in")):
-        source = url_source.UrlSource(url)
-        source._container = types.SimpleNamespace(demux=demux, close=lambda: None)
-        with pytest.raises(errors.DataError, match=message + said):
-            noted(source)

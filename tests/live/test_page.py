@@ -342,3 +342,92 @@ def test_without_gradio_the_extra_is_named(folder, monkeypatch):
     flags.FLAGS.page, flags.FLAGS.model = True, str(folder / "run")
     with pytest.raises(errors.MissingExtraError, match=r"avexp-tf\[live\]"):
         command.main(["avexp-live"])
+
+
+@pytest.fixture
+def opening(monkeypatch):
+    """Two events: that features are being opened, and that they may be."""
+    begun, may_go_on = threading.Event(), threading.Event()
+
+    def open_features(*unused):
+        begun.set()
+        assert may_go_on.wait(20)
+        return calls.recognizer_of().features
+
+    monkeypatch.setattr(page_sessions.recognizer, "open_features", open_features)
+    return begun, may_go_on
+
+
+@pytest.mark.parametrize("ended_by", ["stop", "leave"])
+def test_who_stops_while_it_starts_has_stopped_it(opening, ended_by):
+    begun, may_go_on = opening
+    config = page_sessions.PageConfig({"A": calls.predictor_of()})
+    with page_sessions.Visitors(config) as visitors:
+        visitor = visitors.of("tab")
+        tokens = []
+        starting = threading.Thread(
+            target=lambda: tokens.append(visitor.play_browser())
+        )
+        starting.start()
+        assert begun.wait(20)
+        if ended_by == "stop":
+            visitor.stop()
+        else:
+            visitors.leave("tab")
+        may_go_on.set()
+        starting.join()
+        assert tokens == [""] and not visitor.is_playing and visitor.view() is None
+        if ended_by == "leave":
+            with pytest.raises(errors.DataError, match="was closed: load it again"):
+                visitors.of("tab")
+
+
+def test_of_several_starts_the_last_one_plays(opening):
+    opening[1].set()
+    before = threading.active_count()
+    config = page_sessions.PageConfig({"A": calls.predictor_of()})
+    with page_sessions.Visitors(config) as visitors:
+        visitor = visitors.of("tab")
+        starts = [threading.Thread(target=visitor.play_browser) for _ in range(4)]
+        for start in starts:
+            start.start()
+        for start in starts:
+            start.join()
+        assert visitor.is_playing and threading.active_count() == before + 1
+        assert visitors.sender(visitor.token) is visitor
+    assert not visitor.is_playing
+
+
+def test_who_plays_is_not_sent_away(opening, monkeypatch):
+    opening[1].set()
+    monkeypatch.setattr(page_sessions, "_MOST_VISITORS", 2)
+    config = page_sessions.PageConfig({"A": calls.predictor_of()})
+    with page_sessions.Visitors(config) as visitors:
+        for name in ("one", "two"):
+            visitors.of(name).play_browser()
+        with pytest.raises(errors.DataError, match="2 others play something here"):
+            visitors.of("three")
+        assert visitors.find("three") is None and visitors.find("one").is_playing
+        visitors.of("one").stop()
+        visitors.of("three").play_browser()
+        assert visitors.find("one") is None and visitors.find("two").is_playing
+
+
+def test_the_example_is_drawn_once(monkeypatch):
+    drawn = []
+
+    def write(path):
+        drawn.append(path)
+        time.sleep(0.2)
+        path.write_bytes(b"drawn")
+
+    monkeypatch.setattr(page_sessions.drawn_call, "write", write)
+    config = page_sessions.PageConfig({"A": calls.predictor_of()})
+    with page_sessions.Visitors(config) as visitors:
+        assert visitors.must_draw
+        asked = [threading.Thread(target=visitors.drawn) for _ in range(3)]
+        for one in asked:
+            one.start()
+        for one in asked:
+            one.join()
+        assert len(drawn) == 1 and not visitors.must_draw

@@ -194,6 +194,12 @@ def test_a_recorded_example_without_a_camera(tmp_path, tab, addresses):
         for words in ("Expressed, not felt", "Nothing leaves this machine"):
             assert tab.get_by_text(words).is_visible()
         assert_drawn(tab.screenshot(path=tmp_path / "example.png", full_page=True))
+        # What is being typed is no error: an empty box, or a number that is too large.
+        box = tab.get_by_role("spinbutton", name="Loss rate")
+        for typed in ("", "400"):
+            box.fill(typed)
+            wait_for_views(tab, 5)
+            assert tab.get_by_text("Error").count() == 0
         tab.get_by_role("button", name="Stop").click()
         wait_for(
             tab,

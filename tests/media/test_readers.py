@@ -320,7 +320,7 @@ def test_a_step_back_is_not_written_twice(tmp_path, monkeypatch):
         ("words.mp4", b"valence,arousal\n0.1,0.2\n" * 50, "is no media file"),
         ("list.m3u8", b"#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/a.ts\n", "list.m3u8: "),
         ("list.sdp", b"v=0\nm=audio 9 RTP/AVP 0\nc=IN IP4 127.0.0.1\n", "list.sdp: "),
-        ("poem.txt", b"some lines of text\n" * 50, "poem.txt: is a tty file"),
+        ("poem.txt", b"some lines of text\n" * 50, "poem.txt: is a text file"),
     ],
 )
 def test_what_is_no_recording_ends_in_one_line(tmp_path, name, content, message):
