@@ -35,6 +35,8 @@ if TYPE_CHECKING:  # heavy, or needing TensorFlow
 
 Path = str | os.PathLike[str]
 
+_GRAPH_SEED = 87_654_321  # TensorFlow's own, where none is set
+
 
 def prepare(
     corpus: str,
@@ -123,7 +125,7 @@ def load_records(
       errors.ConfigError: if a setting is unknown or breaks its rule.
       errors.DataError: if the records can't be used.
     """
-    records = arguments.path("records", records)
+    records, split = arguments.path("records", records), arguments.text("split", split)
     [data] = arguments.sections((config.DataConfig,), {"records": records, **settings})
     seed, epoch = arguments.whole("seed", seed), arguments.whole("epoch", epoch)
     from avexp_tf.data import condition
@@ -139,6 +141,7 @@ def load_records(
 
     source = pipeline.Source.open(data, split)
     if split == "train":
+        pipeline.check_background(source, losses)
         return _epochs(source, losses, seed, epoch)
 
     def example(clip: dict[str, tf.Tensor]) -> Any:
@@ -154,6 +157,8 @@ def simulate(
 ) -> pd.DataFrame:
     """Draws a loss: which frame the receiver shows at each tick.
 
+    Ticks are counted as in the recording.
+
     Args:
       condition: Such as `"video:frame_repeat:0.9"`; see `data.condition`.
       n_ticks: T, of the clip.
@@ -162,18 +167,25 @@ def simulate(
 
     Returns:
       One row per tick, with the columns video and audio: the tick itself when its frame
-      arrived, an earlier one when that is repeated, -1 for nothing.
+      arrived, an earlier one when that is repeated, -1 for nothing; `n_ticks` more than
+      the tick where the frame's background is shown without its face.
 
     Raises:
       errors.ConfigError: if the condition can't be parsed.
     """
     from avexp_tf.data import condition as conditions
 
-    losses = conditions.parse_ablation(arguments.texts("condition", condition))
+    words = arguments.texts("condition", condition)
+    if any("/" in word for word in words):
+        raise errors.ConfigError(
+            f"condition {condition!r}: losses separated by / are drawn per train batch"
+        )
+    losses = conditions.parse_ablation(words)
     n_ticks = arguments.whole("n_ticks", n_ticks, minimum=1)
     seed = arguments.whole("seed", seed)
     first_tick = arguments.whole("first_tick", first_tick)
     _start()
+    import numpy as np
     import pandas as pd
     import tensorflow as tf
 
@@ -185,8 +197,14 @@ def simulate(
         n_ticks,
     )
     index = pd.RangeIndex(first_tick, first_tick + n_ticks, name="tick")
-    columns = zip(config.MODALITIES, maps, strict=True)
-    return pd.DataFrame({name: one.numpy() for name, one in columns}, index)
+    return pd.DataFrame(
+        {
+            # Drawn ticks are counted from the clip's first.
+            name: np.where(drawn < 0, drawn, drawn + first_tick)
+            for name, drawn in zip(config.MODALITIES, maps, strict=True)
+        },
+        index,
+    )
 
 
 def build_model(
@@ -312,6 +330,7 @@ def evaluate(
     paths = arguments.paths("run_dirs", run_dirs)
     out = None if out is None else arguments.path("out", out)
     loss_seeds = arguments.listed("loss_seeds", loss_seeds)
+    split = arguments.text("split", split)
     _start()
     from avexp_tf.data import pipeline
     from avexp_tf.evaluation import sweep
@@ -472,9 +491,13 @@ def _epochs(
     numbers = tf.data.Dataset.from_generator(
         lambda: [next(epochs)], output_signature=tf.TensorSpec([], tf.int64)
     )
-    batches = numbers.flat_map(
-        lambda epoch: pipeline.training_batches(source, losses, seed, epoch)
-    )
+
+    def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
+        # Of this function's graph alone: the order does not follow the global seed.
+        tf.compat.v1.set_random_seed(_GRAPH_SEED)
+        return pipeline.training_batches(source, losses, seed, epoch)
+
+    batches = numbers.flat_map(one_epoch)
     if source.data.on_corrupt == "skip":
         return batches  # of which there may be fewer
     return batches.apply(

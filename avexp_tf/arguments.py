@@ -31,8 +31,9 @@ def sections(kinds: Sequence[type], settings: Mapping[str, Any]) -> list[Any]:
     for name in settings:
         if name not in known:
             raise unknown(name, known)
+    plain = {name: _plain(value) for name, value in settings.items()}
     return [
-        kind(**{name: settings[name] for name in names if name in settings})
+        kind(**{name: plain[name] for name in names if name in plain})
         for kind, names in zip(kinds, fields, strict=True)
     ]
 
@@ -74,6 +75,13 @@ def texts(name: str, words: Any) -> tuple[str, ...]:
     return tuple(words)
 
 
+def text(name: str, value: Any) -> str:
+    """Returns a text."""
+    if not isinstance(value, str):
+        raise errors.ConfigError(f"{name}={value!r}: must be text")
+    return value
+
+
 def path(name: str, value: Any) -> str:
     """Returns a path as text; the empty one is none."""
     if not isinstance(value, str | os.PathLike) or not os.fspath(value):
@@ -93,6 +101,13 @@ def paths(name: str, value: Any) -> list[str]:
     if not _is_list_of(value, str | os.PathLike) or not value:
         raise errors.ConfigError(f"{name}: must be a path or a list of at least one")
     return [path(name, one) for one in value]
+
+
+def _plain(value: Any) -> Any:
+    """Returns Python's own value of a NumPy scalar, such as a search goes through."""
+    if type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0:
+        return value.item()
+    return value
 
 
 def _is_list_of(value: Any, kind: Any) -> bool:

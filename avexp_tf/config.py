@@ -182,7 +182,9 @@ class DataConfig(Checked):
         minimum=1,
         maximum=10_000,  # where one array of attention weights takes 1.6 GB
     )
-    batch_size: int = option(32, "Clips in a global batch.", minimum=1)
+    batch_size: int = option(
+        32, "Clips in a global batch.", minimum=1, maximum=1_000_000
+    )
     eval_stride: int = option(
         100,
         "Ticks between the starts of evaluation clips; below --clip_ticks they overlap "

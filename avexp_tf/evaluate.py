@@ -73,9 +73,11 @@ def main(argv: Sequence[str]) -> None:
         data = dataclasses.replace(data, eval_stride=values.eval_stride)
     source = pipeline.Source.open(data, values.split)
     out = values.out or os.path.join(run_paths[0], "sweep")
+    # What can't be written is known before the work, not after.
     if values.predictions:
         files.check_writable(values.predictions)
-    files.make_folder(out)  # what can't be written is known before the work, not after
+    files.make_folder(out)
+    files.check_writable(os.path.join(out, "results.csv"))
     result = sweep.evaluate(
         models, source, tested, loss_seeds, values.predictions or None
     )

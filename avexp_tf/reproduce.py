@@ -103,22 +103,25 @@ def run_study(
     from avexp_tf.evaluation import protocol
     from avexp_tf.evaluation import study
     from avexp_tf.evaluation import study_report
+    from avexp_tf.training import run_dir as run_dirs
 
     if n_resamples < 2:
         raise errors.ConfigError(f"--resamples={n_resamples}: must be at least 2")
     n_jobs, threads = study.check_jobs(jobs)
     manifest = manifests.Manifest.load(base.data.records)
     for split in ("train", "dev", "validation"):
-        manifest.split(split)
+        manifest.check_labels(split, base.data.records)
     trainings = [
         study.Training(
             protocol.experiment_of(name, base, seed, recipe),
-            out / (name if seed == train_seeds[0] else f"{name}-seed-{seed}"),
+            out / (name if seed == 0 else f"{name}-seed-{seed}"),
         )
         for seed in train_seeds
         for name, recipe in recipes.items()
     ]
     run_paths = [training.run_path for training in trainings]
+    for training in trainings:
+        run_dirs.RunDir(training.run_path).check(training.experiment, manifest)
     study.run(trainings, n_jobs, threads)
     kept = out / "sweeps"
     validation = study.measure(

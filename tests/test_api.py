@@ -9,6 +9,7 @@ import types
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 
 import avexp_tf
 from avexp_tf import recording
@@ -91,6 +92,34 @@ def test_the_same_seed_and_epoch_give_the_same_batches(records):
     assert (first(seed=3, epoch=1) != first(seed=3, epoch=2)).any()
 
 
+def test_the_order_is_the_same_whatever_the_global_seed(records):
+    def order():
+        batches = avexp_tf.load_records(records, seed=3, epoch=1, **DATA)
+        return np.concatenate([inputs["video"].numpy() for inputs, _ in batches])
+
+    orders = [order()]
+    try:
+        for seed in (0, 1, 123):
+            tf.random.set_seed(seed)
+            orders.append(order())
+    finally:
+        tf.random.set_seed(None)
+    for other in orders[1:]:
+        np.testing.assert_array_equal(other, orders[0])
+
+
+def test_numbers_of_numpy_are_numbers(records):
+    model = avexp_tf.build_model(
+        records,
+        **MODEL | {"d_model": np.int64(MODEL["d_model"]), "dropout": np.float64(0.5)},
+    )
+    assert model.count_params() == avexp_tf.build_model(records, **MODEL).count_params()
+    batches = avexp_tf.load_records(
+        records, **DATA | {"batch_size": np.int32(2), "mix_records": 10**9}
+    )
+    assert next(iter(batches))[0]["video"].shape[0] == 2
+
+
 def test_each_time_through_the_train_split_is_the_next_epoch(records):
     def open_at(epoch):
         losses = "video:frame_zero:0.5/video:frame_repeat:0.5"
@@ -132,8 +161,9 @@ def test_a_simulated_loss_is_a_table_of_what_is_shown():
     assert (shown != np.arange(40)).mean() > 0.5
     later = avexp_tf.simulate("video:frame_zero:0.5", 10, seed=1, first_tick=30)
     whole = avexp_tf.simulate("video:frame_zero:0.5", 40, seed=1)
-    lost = (later["video"] == -1, whole["video"].loc[30:] == -1)
-    pd.testing.assert_series_equal(*lost)
+    pd.testing.assert_frame_equal(later, whole.loc[30:])
+    faceless = avexp_tf.simulate("video:face_zero:1", 3, first_tick=30)
+    assert faceless["video"].tolist() == [33, 34, 35]
 
 
 def test_evaluation_returns_the_table_that_it_writes(run, tmp_path):
@@ -201,6 +231,14 @@ def test_a_run_and_its_export_predict_the_same(run, records, tmp_path):
         ),
         (lambda r: avexp_tf.train(r, r / "x", records=1), "multiple values"),
         (lambda r: avexp_tf.simulate("video:lost:1"), "pattern 'lost' must be one"),
+        (lambda r: avexp_tf.simulate("none/none"), "by / are drawn per train batch"),
+        (
+            lambda r: avexp_tf.load_records(r, ablation="video:face_zero:0.5"),
+            "^condition 'video:face_zero:0.5': the records in .* have no background",
+        ),
+        (lambda r: avexp_tf.load_records(r, split=["train"]), "split=.*must be text"),
+        (lambda r: avexp_tf.evaluate(r, split=None), "split=None: must be text"),
+        (lambda r: avexp_tf.load_records(r, batch_size=2**31), "must be at most 10000"),
         (lambda r: avexp_tf.simulate("none", 0), "n_ticks=0: must be a whole"),
         (lambda r: avexp_tf.evaluate([]), "run_dirs: must be a path or a list"),
         (lambda r: avexp_tf.evaluate(r, "fog"), "condition 'fog': must read"),

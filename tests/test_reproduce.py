@@ -1,5 +1,6 @@
 """A study's report: whole, the same after any stop, and true to its tables."""
 
+import dataclasses
 import re
 import shutil
 
@@ -60,9 +61,14 @@ def base_of(records):
 def trained(tmp_path_factory):
     """Records, and run directories as trainings leave them, with random weights."""
     folder = tmp_path_factory.mktemp("trained")
+    make(folder, synthetic.SyntheticCorpus(CORPUS))
+    return folder
+
+
+def make(folder, corpus):
     records = folder / "records"
     settings = config.RecordsConfig(context_ticks=4, segment_ticks=100)
-    prepare.prepare(synthetic.SyntheticCorpus(CORPUS), records, settings)
+    prepare.prepare(corpus, records, settings)
     base = base_of(records)
     manifest = pipeline.Source.open(base.data, "train").manifest
     rng = np.random.default_rng(0)
@@ -83,7 +89,6 @@ def trained(tmp_path_factory):
                 f"2,8,0.8,0.1,0.1,0.1{values},{rng.uniform(1, 9)}\n"
             )
             run.finish({"epoch": 1})
-    return folder
 
 
 def study(trained, out, n_resamples=50):
@@ -230,3 +235,61 @@ def test_missing_records_are_refused_before_anything_is_trained(trained, tmp_pat
     with pytest.raises(errors.AvexpError, match="nothing"):
         reproduce.run_study(base, RECIPES, TESTED, (0,), (1,), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+class ValenceOnly(synthetic.SyntheticCorpus):
+    """As tables of which one target was labelled; of one recording none."""
+
+    def read(self, recording_id):
+        for block in super().read(recording_id):
+            valid = block.label_valid.copy()
+            valid[:, 1] = False
+            if recording_id == self.recordings()[-1].recording_id:
+                valid[:] = False
+            yield dataclasses.replace(block, label_valid=valid)
+
+
+def test_a_study_of_one_target_has_a_report(tmp_path):
+    make(tmp_path, ValenceOnly(CORPUS))
+    out = tmp_path / "out"
+    study(tmp_path, out)
+    table = pd.read_csv(out / "comparisons.csv")
+    arousal = table[table["target"] == "arousal"]
+    assert len(arousal) and arousal["difference"].isna().all()
+    valence = table[table["target"] == "valence"].dropna(subset=["p"])
+    # A recording without labels is no evidence, and takes none away.
+    assert valence["low"].notna().all()
+    n_labelled = len(pd.read_csv(out / "recordings.csv")["recording_id"].unique()) - 1
+    assert set(valence["n_recordings"]) == {n_labelled}
+    assert (out / "report.html").stat().st_size
+
+
+def test_a_study_does_not_go_on_with_other_records(trained, finished, tmp_path):
+    shutil.copytree(finished[0], tmp_path / "out")
+    other = dataclasses.replace(CORPUS, synthetic_seed=7)
+    (tmp_path / "records").mkdir()
+    settings = config.RecordsConfig(context_ticks=4, segment_ticks=100)
+    prepare.prepare(synthetic.SyntheticCorpus(other), tmp_path / "records", settings)
+    before = files_of(tmp_path / "out")
+    with pytest.raises(errors.RunError, match="baseline: holds a run on other records"):
+        study(tmp_path, tmp_path / "out")
+    assert files_of(tmp_path / "out") == before
+
+
+def test_where_the_records_lie_does_not_matter(trained, finished, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(finished[0], out)
+    shutil.copytree(trained / "records", tmp_path / "records")
+    study(tmp_path, out)
+    elsewhere = files_of(out)
+    for name in ("results.csv", "comparisons.csv", "recordings.csv"):
+        assert elsewhere[name] == files_of(finished[0])[name]
+
+
+def test_a_training_that_lost_its_weights_is_made_again(trained, finished, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(finished[0], out)
+    (out / "audio_only" / "best.weights.h5").unlink()
+    study(trained, out)
+    assert (out / "audio_only" / "best.weights.h5").stat().st_size
+    assert "best on dev" in (out / "audio_only" / "train.log").read_text()

@@ -245,7 +245,8 @@ def test_a_run_without_weights_can_not_be_evaluated(run, tmp_path, capsys):
     (path / "best.weights.h5").unlink()
     message = fails(capsys, evaluate, f"--run_dir={path}")
     assert message == (
-        f"{path}/best.weights.h5: no such file: this run has not finished an epoch"
+        f"{path}/best.weights.h5: no such file: this run has not finished an epoch, "
+        "or lost them; avexp-train goes on with it"
     )
     (path / "best.weights.h5").write_bytes(b"no weights")
     message = fails(capsys, evaluate, f"--run_dir={path}")
@@ -412,7 +413,7 @@ def test_nan_features_end_a_training_at_the_step_that_meets_them(
     step = 1 + has_nan.index(True)
     message = fails(capsys, train, *words_of(copy, tmp_path / "run"))
     assert message.startswith(
-        f"step {step}: the loss is nan: lower --learning_rate, set "
+        f"step {step}: the loss is nan: lower --learning_rate or set "
     )
     assert message.endswith(
         "see whether avexp-verify finds features that are no numbers"

@@ -76,6 +76,17 @@ class Manifest:
             )
         return self.splits[name]
 
+    def check_labels(self, name: str, records_dir: str | os.PathLike[str]) -> None:
+        """Checks that a split has something to learn from, or to compare with.
+
+        Raises:
+          errors.DataError: if there is no such split, or no valid label in it.
+        """
+        if not any(self.split(name).label_ticks):
+            raise errors.DataError(
+                f"{records_dir}: the split {name} has no valid label"
+            )
+
     def shard_paths(self, records_dir: str | os.PathLike[str], name: str) -> list[str]:
         """Returns the paths of a split's shards.
 

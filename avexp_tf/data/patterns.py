@@ -3,8 +3,9 @@
 A source map is int32 [T]: the frame that the receiver shows at each tick, -1 for none,
 and from T on the background of a frame: T + t is that of the frame at tick t.
 Features are never touched. Every draw is stateless, keyed on a seed and on the absolute
-tick, so the losses are the same on any number of workers, and the frames that are lost
-at p are lost at every higher p too.
+tick, so the losses are the same on any number of workers. The frames that are lost at p
+are lost at every higher p too, but for bursts so short that a loss makes the next one
+less likely.
 """
 
 from __future__ import annotations

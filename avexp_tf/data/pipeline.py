@@ -138,7 +138,8 @@ def training_batches(
       source: The train split.
       ablations: Losses, see `condition.parse_ablations`; of several, one is drawn per
         batch, and so a CCC over the batch is of that one alone.
-      seed: Of the run.
+      seed: Of the run. The order follows tf.random's global seed too, which a training
+        sets and `load_records` does not see.
       epoch: Counted from 0; a tensor inside another pipeline.
       first_step: Batches to skip, to resume in the middle of an epoch.
       data_service: Address of a tf.data service's dispatcher, `grpc://host:port`, whose
@@ -165,7 +166,7 @@ def training_batches(
             "a data service see no batches"
         )
     parallel = tf.data.AUTOTUNE
-    _check_background(source, ablations)
+    check_background(source, ablations)
     cut_at = clips.cutter(source.manifest, data.clip_ticks)
     simulates = [simulators.simulator(ablation) for ablation in ablations]
 
@@ -192,7 +193,7 @@ def training_batches(
     )
     examples = _read(source, order).map(cut, parallel, deterministic=True).unbatch()
     # Clips of `mix_records` records wait to be mixed, so that no batch is of one.
-    waiting = data.mix_records * max(_clips_of_segments(source))
+    waiting = min(data.mix_records, n_records) * max(_clips_of_segments(source))
     examples = examples.shuffle(waiting, order_seed, reshuffle_each_iteration=False)
     examples = examples.enumerate().map(lose, parallel, deterministic=True)
     if data_service:
@@ -223,7 +224,7 @@ def evaluation_batches(
     """
     data = source.data
     parallel = tf.data.AUTOTUNE
-    _check_background(source, [ablation for ablation, _ in sweep])
+    check_background(source, [ablation for ablation, _ in sweep])
     cut_at = clips.cutter(source.manifest, data.clip_ticks)
     draws = [(simulators.simulator(ablation), seed) for ablation, seed in sweep]
 
@@ -251,8 +252,12 @@ def evaluation_batches(
     return _ahead(examples.batch(data.batch_size))
 
 
-def _check_background(source: Source, ablations: Sequence[conditions.Ablation]) -> None:
-    """Raises ConfigError if a loss shows a background that the records lack."""
+def check_background(source: Source, ablations: Sequence[conditions.Ablation]) -> None:
+    """Checks that records have the background that a loss shows.
+
+    Raises:
+      errors.ConfigError: naming a condition for which they lack it.
+    """
     if source.manifest.has_background:
         return
     for ablation in ablations:

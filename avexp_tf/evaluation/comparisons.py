@@ -49,31 +49,37 @@ class Tested:
       names: Of the models.
       points: Distinct conditions.
       ccc: float64 [1 + B, models, points, 2], the sample first.
-      n_recordings: That were resampled.
+      n_recordings: That were resampled, of each target: those with labels of it.
     """
 
     names: list[str]
     points: list[conditions.Condition]
     ccc: np.ndarray
-    n_recordings: int
+    n_recordings: list[int]
 
     @classmethod
     def of(cls, result: sweep_results.SweepResult, n_resamples: int = 2000) -> Tested:
         """Bootstraps a sweep, averaging over training and loss seeds."""
-        resampler = statistics.Resampler(result.moments.shape[2], n_resamples)
+        # [recordings, 2]
+        labelled = np.any(result.moments[..., 0] > 0, axis=(0, 1))
         names = list(dict.fromkeys(label.name for label in result.labels))
         points = list(dict.fromkeys(condition for condition, _ in result.sweep))
         column_of = np.array([points.index(condition) for condition, _ in result.sweep])
         shape = (n_resamples + 1, len(names), len(points), len(config.TARGETS))
         ccc = np.zeros(shape)
-        # One model at a time: a large study's resamples would not fit in memory.
-        for label, per_recording in zip(result.labels, result.moments, strict=True):
-            one = resampler.ccc(per_recording)  # [1 + B, K, 2]
-            share = 1 / sum(other.name == label.name for other in result.labels)
-            for column in range(len(points)):
-                mean = one[:, column_of == column].mean(axis=1)
-                ccc[:, names.index(label.name), column] += share * mean
-        return cls(names, points, ccc, resampler.n_recordings)
+        for t, rows in enumerate(np.transpose(labelled)):
+            if not rows.any():
+                ccc[..., t] = np.nan
+                continue
+            resampler = statistics.Resampler(int(rows.sum()), n_resamples)
+            # One model at a time: a large study's resamples would not fit in memory.
+            for label, per_recording in zip(result.labels, result.moments, strict=True):
+                one = resampler.ccc(per_recording[:, rows, t : t + 1])  # [1 + B, K, 1]
+                share = 1 / sum(other.name == label.name for other in result.labels)
+                for column in range(len(points)):
+                    mean = one[:, column_of == column, 0].mean(axis=1)
+                    ccc[:, names.index(label.name), column, t] += share * mean
+        return cls(names, points, ccc, labelled.sum(axis=0).tolist())
 
     def curve(self, modality: str, pattern: str) -> tuple[np.ndarray, list[int]]:
         """Returns p and the places in `points` of a robustness curve, p = 0 first."""
@@ -155,6 +161,7 @@ def never_below(comparisons: pd.DataFrame) -> pd.DataFrame:
       interval `low` and `high`, and where it is.
     """
     family = comparisons[comparisons["family"] == "unimodal"]
+    family = family.dropna(subset=["difference"])  # no label of a target
     if family.empty:
         return family.assign(passes=[])
     worst = family.loc[
@@ -174,7 +181,10 @@ def _rows(
     """Compares two models in values [1 + B, models, 2]: one row per target."""
     mine = values[:, tested.names.index(name)]
     others = values[:, tested.names.index(reference)]
-    found = statistics.difference(mine, others, tested.n_recordings)
+    found = [
+        statistics.difference(mine[:, t], others[:, t], n_recordings)
+        for t, n_recordings in enumerate(tested.n_recordings)
+    ]
     return [
         {"family": family, "model": name, "reference": reference}
         | where
@@ -182,12 +192,12 @@ def _rows(
             "target": target,
             "value": mine[0, t],
             "reference_value": others[0, t],
-            "difference": found.estimate[t],
-            "low": found.low[t],
-            "high": found.high[t],
-            "p_value": found.p_value[t],
+            "difference": float(found[t].estimate),
+            "low": float(found[t].low),
+            "high": float(found[t].high),
+            "p_value": float(found[t].p_value),
             "p_holm": np.nan,
-            "n_recordings": tested.n_recordings,
+            "n_recordings": tested.n_recordings[t],
         }
         for t, target in enumerate(config.TARGETS)
     ]

@@ -31,16 +31,18 @@ def draw(results: pd.DataFrame, modality: str, folder: str | os.PathLike[str]) -
     Raises:
       errors.DataError: if a file can't be written.
     """
+    shown = results[results["modality"] == modality]["pattern"].unique()
+    patterns = [pattern for pattern in _PANELS if pattern in shown]
     with figure_file.drawn(
         folder,
         FIGURE_OF[modality],
         nrows=2,
-        ncols=len(_PANELS),
-        figsize=(11, 6.2),
+        ncols=len(patterns),
+        figsize=(2 + 3 * len(patterns), 6.2),
         sharey="row",
     ) as (figure, axes):
         for row, target in enumerate(config.TARGETS):
-            for column, pattern in enumerate(_PANELS):
+            for column, pattern in enumerate(patterns):
                 axis = axes[row, column]
                 _draw_panel(axis, results, modality, pattern, target)
                 if row == 0:
@@ -58,11 +60,11 @@ def draw(results: pd.DataFrame, modality: str, folder: str | os.PathLike[str]) -
 def _draw_panel(
     axis: Any, results: pd.DataFrame, modality: str, pattern: str, target: str
 ) -> None:
-    points = protocol.TEST_POINTS[pattern]
     table = results[results["target"] == target]
     unablated = table[table["modality"] == "none"]
     ablated = table[(table["modality"] == modality) & (table["pattern"] == pattern)]
     table = pd.concat([unablated, ablated])
+    points = sorted({0.0, *ablated["p"]}, reverse=True)
     styles = figure_file.styles_of(list(dict.fromkeys(table["model"])))
     places = range(len(points))
     for name in dict.fromkeys(table["model"]):

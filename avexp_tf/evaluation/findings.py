@@ -94,10 +94,9 @@ def gather(
     histories = _histories(result.labels, run_paths)
     keys = ["model", "train_seed"]
     best = histories.loc[histories.groupby(keys, sort=False)["dev_ccc"].idxmax()]
-    chosen = alignments
-    if len(alignments):
-        at = alignments.groupby(["model", "target"], sort=False)["dev"].idxmax()
-        chosen = alignments.loc[at].reset_index(drop=True)
+    labelled = alignments.dropna(subset=["dev"])
+    at = labelled.groupby(["model", "target"], sort=False)["dev"].idxmax()
+    chosen = labelled.loc[at].reset_index(drop=True)
     return Findings(
         records,
         result.results,

@@ -119,6 +119,12 @@ BURST_P = 0.5
 MEAN_BURSTS = (2.0, 8.0, 30.0, 90.0)
 
 
+# Columns and folders of a report; a model's title heads a column, too.
+_NOT_NAMES = frozenset(
+    "lost modality pattern p really ticks model target records sweeps export".split()
+)
+
+
 def title_of(name: str) -> str:
     """Returns the title of a model, its name if the protocol does not know it."""
     known = RECIPES | FURTHER
@@ -144,10 +150,16 @@ def parse_models(texts: Sequence[str]) -> dict[str, Recipe]:
     for text in texts:
         name, equals, losses = text.strip().partition("=")
         if equals:
-            if name in known or not name.isidentifier():
+            taken = {word.lower() for word in (*known, *map(title_of, known))}
+            if name.lower() in taken | _NOT_NAMES or not name.isidentifier():
                 raise errors.ConfigError(
                     f"--models={text}: {name!r} must be a new name of letters, digits "
-                    "and underscores"
+                    "and underscores, and no column of a table"
+                )
+            if name.endswith("_only"):
+                raise errors.ConfigError(
+                    f"--models={text}: a name ends in _only if the model takes one "
+                    "modality"
                 )
             ablation = tuple(losses.split("+"))
             if not all(conditions.parse_ablations(ablation)):

@@ -280,7 +280,8 @@ def _shortfall_table(results: pd.DataFrame) -> pd.DataFrame:
         for target in config.TARGETS:
             behind = (mean[name] - best).xs(target, level="target")
             row[f"{target}, at worst"] = _signed(behind.min())
-            row[f"{target}, where"] = str(behind.idxmin())
+            known = behind.notna().any()
+            row[f"{target}, where"] = str(behind.idxmin()) if known else "-"
         if comparison_lib.BASELINE in mean:
             gap = (mean[name] - mean[comparison_lib.BASELINE]).loc[nothing]
             row["nothing lost, against the baseline"] = " / ".join(

@@ -14,8 +14,8 @@ from avexp_tf.objectives import moments
 class CCCMetric(keras.metrics.Metric):
     """CCC over everything seen since the last reset, never a mean of batch values.
 
-    State is one float64 vector of centred moments per replica, merged by Chan's rule,
-    so the order and the size of batches do not matter.
+    State is one float64 row of centred moments per replica, and Chan's rule merges
+    batches and rows, so the order and the size of batches do not matter.
 
     Call arguments:
       y_true: float, any shape; NaN where invalid.
@@ -27,8 +27,14 @@ class CCCMetric(keras.metrics.Metric):
 
     def __init__(self, name: str = "ccc", dtype: Any = "float64"):
         super().__init__(name=name, dtype=dtype)
+        # Under a strategy the replicas' states are added where they are read, and
+        # moments don't add up; each replica's row stands alone, the others are zero.
+        n_replicas = tf.distribute.get_strategy().num_replicas_in_sync
         self.moments = self.add_weight(
-            shape=(moments.SIZE,), initializer="zeros", name="moments", dtype="float64"
+            shape=(n_replicas, moments.SIZE),
+            initializer="zeros",
+            name="moments",
+            dtype="float64",
         )
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
@@ -39,14 +45,18 @@ class CCCMetric(keras.metrics.Metric):
         """
         if sample_weight is not None:
             raise ValueError("CCCMetric takes no sample_weight: mark labels as NaN")
-        batch = _moments(y_true, y_pred)
-        self.moments.assign(_merge(tf.convert_to_tensor(self.moments), batch))
+        context = tf.distribute.get_replica_context()
+        row = 0 if context is None else context.replica_id_in_sync_group
+        state = tf.convert_to_tensor(self.moments)
+        merged = _merge(state[row], _moments(y_true, y_pred))
+        self.moments.assign(tf.tensor_scatter_nd_update(state, [[row]], merged[None]))
 
     def result(self) -> Any:
         """Returns the CCC; 0 where nothing is valid or nothing varies."""
-        n, mean_true, mean_pred, var_true, var_pred, covariance = tf.unstack(
-            tf.convert_to_tensor(self.moments)
-        )
+        total, *rows = tf.unstack(tf.convert_to_tensor(self.moments))
+        for row in rows:
+            total = _merge(total, row)
+        n, mean_true, mean_pred, var_true, var_pred, covariance = tf.unstack(total)
         spread = var_true + var_pred + tf.square(mean_true - mean_pred) * n
         return tf.math.divide_no_nan(2.0 * covariance, spread)
 

@@ -68,7 +68,8 @@ def train(
     run_dir = run_dirs.RunDir(run_path)
     train_source = pipeline.Source.open(experiment.data, "train")
     dev_source = pipeline.Source.open(experiment.data, "dev")
-    _check_labels(train_source)
+    for source in (train_source, dev_source):
+        source.manifest.check_labels(source.split, experiment.data.records)
     with contextlib.ExitStack() as stack:
         stack.enter_context(strategies.watching())
         if cluster.leads():
@@ -133,13 +134,6 @@ def _check_data_service(experiment: config.ExperimentConfig, address: str) -> No
         socket.create_connection((place.hostname, place.port), _ANSWER_SECS).close()
     except (ValueError, OSError) as error:
         raise errors.ConfigError(f"--data_service={address}: {error}") from None
-
-
-def _check_labels(source: pipeline.Source) -> None:
-    if not any(source.manifest.split(source.split).label_ticks):
-        raise errors.DataError(
-            f"{source.data.records}: the split {source.split} has no valid label"
-        )
 
 
 def out_of_memory(

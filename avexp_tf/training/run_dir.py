@@ -43,6 +43,7 @@ _FREE = (
     "figure_epochs",
     "robustness_epochs",
     "on_corrupt",
+    "records",  # which they are says the manifest
 )
 
 
@@ -241,7 +242,8 @@ class RunDir:
         """
         if not self.weights_path.exists():
             raise errors.RunError(
-                f"{self.weights_path}: no such file: this run has not finished an epoch"
+                f"{self.weights_path}: no such file: this run has not finished an "
+                "epoch, or lost them; avexp-train goes on with it"
             )
         return self.weights_path
 
@@ -277,9 +279,15 @@ class RunDir:
         self.publish()
 
     def result(self) -> dict[str, Any] | None:
-        """Returns what was best, or None if the run has not finished."""
+        """Returns what was best, or None if the run has not finished.
+
+        Nor has one that lost its weights or its history: whoever goes on with it makes
+        them again.
+        """
         path = self.path / "result.json"
-        if not path.exists():
+        if not (
+            path.exists() and self.weights_path.exists() and self.history_path.exists()
+        ):
             return None
         try:
             return json.loads(path.read_text(encoding="utf-8"))

@@ -82,9 +82,9 @@ class Trainer:
             loss = float(self._compiled_step(batch))
             if loss != loss or abs(loss) == float("inf"):
                 raise errors.RunError(
-                    f"step {self.step}: the loss is {loss}: lower --learning_rate, set "
-                    "--clip_norm, or see whether avexp-verify finds features that are "
-                    "no numbers"
+                    f"step {self.step}: the loss is {loss}: lower --learning_rate or "
+                    "set --clip_norm, in another --run_dir, or see whether "
+                    "avexp-verify finds features that are no numbers"
                 )
             yield loss
 

@@ -162,3 +162,16 @@ def test_impossible_settings():
         synthetic.SyntheticConfig(min_ticks=9, max_ticks=8)
     with pytest.raises(errors.DataError, match="no recording 'x'"):
         list(synthetic.SyntheticCorpus(SMALL).read("x"))
+
+
+def test_gaps_that_can_not_be_so_short_are_refused():
+    message = "--no_face=0.8: must be at most 0.75 where a stretch lasts --gap_secs=0.1"
+    with pytest.raises(errors.ConfigError, match=message):
+        synthetic.SyntheticConfig(no_face=0.8, gap_secs=0.1)
+    made = synthetic.SyntheticConfig(
+        no_face=0.75, gap_secs=0.1, train_speakers=1, min_ticks=20_000, max_ticks=20_000
+    )
+    corpus = synthetic.SyntheticCorpus(dataclasses.replace(made, video_dim=4))
+    blocks = corpus.read(corpus.recordings()[0].recording_id)
+    present = np.concatenate([block.video_present for block in blocks])
+    assert abs(present.mean() - 0.25) < 0.02

@@ -123,6 +123,8 @@ def test_whatever_ends_a_call_leaves_its_table(tmp_path, monkeypatch, name):
         recognizer.Recognizer, "open", lambda m, live, *_: calls.recognizer_of(live)
     )
     monkeypatch.setattr(command.runtime, "set_up", lambda: None)
+    # Where the tests themselves were started by nohup.
+    monkeypatch.setattr(termination, "_is_ignored", lambda number: False)
     monkeypatch.setattr(sources, "DeviceSource", lambda *_: Endless())
     table = tmp_path / "a.csv"
     flags.FLAGS.model, flags.FLAGS.csv = "m", str(table)

@@ -131,7 +131,7 @@ def test_a_stream_that_pauses_goes_on(stream, paced):
     served["/a.ts"] = [(secs + 2.0 * (secs > 1.5), piece) for secs, piece in stream]
     found, _ = followed(f"{url}/a.ts")
     late = [one for one in found if one.secs > found[-1].secs - 0.8]
-    assert np.mean([one.video_present for one in late]) > 0.9
+    assert np.mean([one.video_present for one in late]) > 0.7
     assert np.mean([one.audio_present for one in late]) > 0.5
 
 
@@ -141,7 +141,7 @@ def test_a_stream_that_starts_again_goes_on(stream, paced):
     served["/a.ts"] = [*stream, *again, *((secs + 5.0, piece) for secs, piece in again)]
     found, _ = followed(f"{url}/a.ts")
     late = found[-20:]
-    assert np.mean([one.video_present for one in late]) > 0.9
+    assert np.mean([one.video_present for one in late]) > 0.7
     assert np.mean([one.audio_present for one in late]) > 0.5
 
 

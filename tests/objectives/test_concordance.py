@@ -133,6 +133,21 @@ def test_metric_over_pieces_is_the_corpus_ccc(seed, n_pieces):
     assert float(metric.result()) == 0.0
 
 
+def test_metric_under_a_strategy_is_the_corpus_ccc():
+    """Replicas whose predictions are shifted apart, and one that sees less."""
+    rng = np.random.default_rng(3)
+    y_true = np.float32(rng.normal(0, 0.2, (21, 4)))
+    y_pred = np.float32(y_true + rng.normal(0, 0.05, y_true.shape) + 0.3)
+    y_pred[::2] += 0.5
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    with strategy.scope():
+        inputs = keras.Input((4,))
+        model = keras.Model(inputs, inputs * 1.0)
+        model.compile(loss=objectives.CCCLoss(), metrics=[objectives.CCCMetric()])
+    found = model.evaluate(y_pred, y_true, batch_size=8, verbose=0)[1]
+    assert found == pytest.approx(reference(y_true, y_pred), abs=1e-6)
+
+
 def test_metric_is_not_a_mean_of_batches():
     batches = [([0.0, 0.1], [0.0, 0.1]), ([0.8, 0.9], [0.2, 0.3])]
     metric = objectives.CCCMetric()

@@ -78,6 +78,15 @@ class SyntheticConfig(config.Checked):
         super().__post_init__()
         if self.video_dim % 2:
             raise errors.ConfigError(f"--video_dim={self.video_dim}: must be even")
+        # In a chain that changes at every tick where it can.
+        ticks = max(self.gap_secs * TICK_RATE_HZ, 1.0)
+        for name in ("no_face", "silence"):
+            share = getattr(self, name)
+            if share > ticks / (ticks + 1):
+                raise errors.ConfigError(
+                    f"--{name}={share:g}: must be at most {ticks / (ticks + 1):.3g} "
+                    f"where a stretch lasts --gap_secs={self.gap_secs:g}"
+                )
         if self.min_ticks > self.max_ticks:
             raise errors.ConfigError(
                 f"--min_ticks={self.min_ticks}: must be at most "

@@ -26,8 +26,8 @@ class FrameSelect(keras.layers.Layer):
       **kwargs: Of the Keras layer.
 
     Call arguments:
-      frames: [B, S, d], projected without bias; S may exceed T (rows of background
-        features follow those of the face).
+      frames: [B, S, d], projected without bias, finite even where no tick shows them; S
+        may exceed T (rows of background features follow those of the face).
       source: int32 [B, T], in -1 .. S - 1.
 
     Returns:
