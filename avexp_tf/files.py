@@ -14,6 +14,9 @@ from typing import IO
 
 from avexp_tf import errors
 
+# Of a fingerprint.
+_WHOLE_BYTES, _BLOCK_BYTES, _N_BLOCKS = 4 << 20, 1 << 18, 16
+
 TEMPORARY = ".tmp-"  # the start of the name of a file that is still being written
 
 
@@ -136,6 +139,45 @@ def sha256(path: str | os.PathLike[str]) -> str:
     except OSError as error:
         raise errors.DataError(f"{path}: can't be read: {_reason(error)}") from None
     return digest.hexdigest()
+
+
+def fingerprint(path: str | os.PathLike[str]) -> str:
+    """Returns a digest that tells files apart without reading large ones to their end.
+
+    Of up to 4 MiB it is of everything; beyond that of the size and of blocks from the
+    start to the end, since hours of video would take minutes to read.
+
+    Raises:
+      errors.DataError: if it can't be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            digest.update(str(size).encode())
+            if size <= _WHOLE_BYTES:
+                digest.update(file.read())
+            else:
+                for k in range(_N_BLOCKS):
+                    file.seek((size - _BLOCK_BYTES) * k // (_N_BLOCKS - 1))
+                    digest.update(file.read(_BLOCK_BYTES))
+    except OSError as error:
+        raise errors.DataError(f"{path}: can't be read: {_reason(error)}") from None
+    return digest.hexdigest()
+
+
+def below(folder: str | os.PathLike[str]) -> list[pathlib.Path]:
+    """Returns the files at any depth of a folder, sorted; folder links are followed."""
+    found, visited = [], set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        status = os.stat(place)
+        key = status.st_dev, status.st_ino
+        if key in visited:  # a link that leads back
+            folders.clear()
+            continue
+        visited.add(key)
+        found += [pathlib.Path(place, name) for name in names]
+    return sorted(path for path in found if path.is_file())
 
 
 @contextlib.contextmanager

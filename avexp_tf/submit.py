@@ -18,6 +18,7 @@ from absl import flags
 
 from avexp_tf import cli
 from avexp_tf import errors
+from avexp_tf import files
 from avexp_tf import flags as avexp_flags
 from avexp_tf.corpora.affwild2 import submission
 
@@ -50,13 +51,18 @@ def main(argv: Sequence[str]) -> None:
             "--frames can't go with --per_recording: the list is of the one file"
         )
     predictions = submission.read_predictions(values.predictions)
+    inputs = {"predictions": values.predictions, "frames": values.frames}
     if values.per_recording:
+        for name in predictions:
+            path = submission.path_of(values.out, name)
+            files.check_apart(path, "out", **inputs)
         report = submission.write_folder(predictions, values.out)
     else:
+        files.check_apart(values.out, "out", **inputs)
         frames = submission.read_frames(values.frames) if values.frames else None
         report = submission.write_file(predictions, values.out, frames)
     print(
-        f"{values.out}: {len(predictions)} recordings, {report.n_frames} frames, "
+        f"{values.out}: {report.n_recordings} recordings, {report.n_frames} frames, "
         f"{report.n_missing} of them without a prediction (-5)"
     )
     if report.unlisted:

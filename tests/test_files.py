@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from avexp_tf import errors
@@ -87,3 +88,40 @@ def test_a_second_process_is_kept_out_until_the_first_is_gone(tmp_path):
         process.communicate()
     with files.only_one(lock):
         pass
+
+
+def test_a_fingerprint_tells_files_of_one_size_apart(tmp_path):
+    rng = np.random.default_rng(0)
+    for n_bytes in (0, 10, 5 << 20):
+        content = bytearray(rng.bytes(n_bytes))
+        (tmp_path / "a").write_bytes(content)
+        (tmp_path / "b").write_bytes(content)
+        assert files.fingerprint(tmp_path / "a") == files.fingerprint(tmp_path / "b")
+        for place in {0, n_bytes - 1} if n_bytes else ():
+            changed = content.copy()
+            changed[place] ^= 1
+            (tmp_path / "b").write_bytes(changed)
+            ours, other = (files.fingerprint(tmp_path / name) for name in "ab")
+            assert ours != other
+    with pytest.raises(errors.DataError, match="can't be read: No such file"):
+        files.fingerprint(tmp_path / "c")
+
+
+def test_files_below_a_folder_are_found_through_links_once(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "b.txt").write_text("")
+    folder = tmp_path / "folder"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "deep" / "a.txt").write_text("")
+    (folder / "link").symlink_to(tmp_path / "elsewhere")
+    (folder / "deep" / "back").symlink_to(folder)
+    (folder / "broken").symlink_to(tmp_path / "nowhere")
+    found = [str(path.relative_to(folder)) for path in files.below(folder)]
+    assert found == ["deep/a.txt", "link/b.txt"]
+
+
+def test_a_name_may_be_as_long_as_names_can_be(tmp_path):
+    path = tmp_path / ("n" * 251 + ".csv")
+    with files.replacing(path) as file:
+        file.write(b"whole")
+    assert path.read_bytes() == b"whole"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pathlib
 
@@ -44,6 +45,11 @@ class CropFolder:
         }
         self.last = max(self._files, default=0)
 
+    def names_sha256(self) -> str:
+        """Returns a digest of the names of the pictures."""
+        names = "\n".join(sorted(self._files.values()))
+        return hashlib.sha256(names.encode("utf-8", "surrogateescape")).hexdigest()
+
     def find(self, frame: frame_lib.Picture) -> faces.Sighting:
         """Returns the crop of a frame.
 
@@ -59,7 +65,11 @@ class CropFolder:
             return faces.Sighting(None, None, 0.0)
         path = self._folder / name
         # imdecode and not imread: it says nothing on stderr, and takes any path.
-        data = np.fromfile(path, np.uint8)
+        try:
+            data = np.fromfile(path, np.uint8)
+        except OSError as error:  # a folder, or a link that leads nowhere
+            reason = error.strerror or error
+            raise errors.DataError(f"{path}: can't be read: {reason}") from None
         image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
         if image is None:
             raise errors.DataError(f"{path}: is no picture, or damaged")

@@ -144,7 +144,8 @@ class MediaJob:
         results.check(kinds, self.overwrite)
         made = {kind: results.paths[kind] for kind in kinds}
         info = probe.probe(path)
-        key = {"file": path.name, "bytes": path.stat().st_size, "model": self.model}
+        digest = files.fingerprint(path)
+        key = {"file": path.name, "fingerprint": digest, "model": self.model}
         done = results.summary.get("key") == key and made["csv"].exists()
         if not done or self.overwrite:
             self._table(path, info, results, key)

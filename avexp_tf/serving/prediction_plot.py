@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable
 
 import numpy as np
@@ -60,7 +61,9 @@ def draw(
         name: rows[:, 3 + row] >= 0.5 for row, name in enumerate(config.MODALITIES)
     }
     records_draw.draw_presence(lower, rows[:, 0], present)
-    with files.replacing(path) as file:
+    with files.replacing(path) as file, warnings.catch_warnings():
+        # A title in a script that the font lacks has boxes.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         drawing.savefig(file, format="png", dpi=120)
 
 

@@ -182,6 +182,7 @@ def _write(
         archive.track(backbone)
     for name, (function, specs) in found.items():
         archive.add_endpoint(name, _endpoint(function), input_signature=[specs])
+    _keep_once(archive)
     try:
         archive.write_out(str(target), verbose=False)
     except tf.errors.OpError as error:  # TensorFlow's own writers, on a full disk say
@@ -214,6 +215,19 @@ def _description(
         model_card.JSON_NAME: typed_json.dumps(card).encode(),
         model_card.MARKDOWN_NAME: model_card.markdown(card).encode(),
     }
+
+
+def _keep_once(archive: keras.export.ExportArchive) -> None:
+    """Lets the checkpoint hold each variable once.
+
+    Keras lists a model's variables in its own wrappers, and beside them TensorFlow's
+    variables that these hold, which to a checkpoint are others: it stores both.
+    """
+    trackable = getattr(archive, "_tf_trackable", archive)
+    for name in ("variables", "trainable_variables", "non_trainable_variables"):
+        listed = getattr(trackable, name, None)
+        if listed is not None:
+            setattr(trackable, name, [getattr(one, "_value", one) for one in listed])
 
 
 def _endpoint(

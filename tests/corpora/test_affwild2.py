@@ -138,6 +138,21 @@ def test_two_people_of_one_video_share_time_and_not_faces(folder):
             np.testing.assert_allclose(found["video"][index], by_hand, atol=0.1)
 
 
+def test_who_has_the_video_s_own_name_is_on_the_other_side(tmp_path):
+    entries = [
+        layout.Entry(name, 30.0, "train") for name in ("video2", "video2_left", "102")
+    ]
+    layout.write(tmp_path, entries)
+    corpus = make(tmp_path, crops="")
+    left, other = whole(corpus, "video2_left"), whole(corpus, "video2")
+    frames = frame_reader.FrameReader(tmp_path / "videos/batch1/video2.mp4")
+    for index, frame in enumerate(frames):
+        picture = frame.image_bgr()[:, :, ::-1] / 127.5 - 1
+        for found, half in ((left, picture[:, 4:24]), (other, picture[:, 38:60])):
+            by_hand = half.mean(axis=(0, 1))
+            np.testing.assert_allclose(found["video"][index], by_hand, atol=0.1)
+
+
 def test_too_few_and_too_many_lines_are_reported_and_not_padded(folder, caplog):
     corpus = make(folder)
     with caplog.at_level(logging.WARNING, logger="avexp_tf"):
@@ -190,6 +205,13 @@ def test_keys_follow_what_a_recording_holds(tmp_path):
     ]
     assert changed == ["video2_left"] and before.config != after.config
     assert str(tmp_path) not in str(before.config)
+    # Crops of which an archive held the rest.
+    name = "00099.jpg"
+    first = next((tmp_path / "crops" / "video5_left").iterdir())
+    (tmp_path / "crops" / "video5_left" / name).write_bytes(first.read_bytes())
+    later = make(tmp_path)
+    assert later.content_key("video5_left") != after.content_key("video5_left")
+    assert later.content_key("video2_left") == after.content_key("video2_left")
 
 
 def test_real_names_and_rates(data_dir, tmp_path):
@@ -249,6 +271,42 @@ def test_labels_by_hand(tmp_path):
     (tmp_path / "b.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(errors.DataError, match="is no text file"):
         labels_lib.read(tmp_path / "b.txt")
+
+
+def test_links_and_names_that_are_there_twice(folder, tmp_path):
+    videos = tmp_path / "videos"
+    (videos / "batch2").mkdir(parents=True)
+    (videos / "batch1").symlink_to(folder / "videos" / "batch1")
+    (videos / "batch2" / "again").symlink_to(videos)  # leads back
+    (videos / "batch2" / "102.mp4").symlink_to(folder / "videos" / "batch1" / "102.mp4")
+    for suffix in (".mp4", ".mov"):  # of no recording
+        (videos / "batch2" / f"unused{suffix}").write_bytes(b"")
+    options = {
+        "annotations": folder / "annotations",
+        "extractor": extract.Extractor(settings.FeatureConfig()),
+    }
+    corpus = corpus_lib.AffWild2Corpus(videos, **options)
+    assert "102" in {info.recording_id for info in corpus.recordings()}
+    (videos / "batch2" / "video2.mov").write_bytes(b"another")
+    with pytest.raises(
+        errors.DataError, match="video2.* has the same name as .*video2"
+    ):
+        corpus_lib.AffWild2Corpus(videos, **options)
+
+
+def test_crops_that_can_not_be_read_are_named(tmp_path, caplog):
+    layout.write(tmp_path, ENTRIES[:2])
+    crops = tmp_path / "crops" / "video2_left"
+    path = sorted(crops.iterdir())[0]
+    path.unlink()
+    path.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(errors.DataError, match=f"{path.name}: can't be read: No such"):
+        list(make(tmp_path).read("video2_left"))
+    for one in crops.iterdir():
+        one.unlink()
+    with caplog.at_level(logging.WARNING):
+        assert not whole(make(tmp_path), "video2_left")["video_present"].any()
+    assert "video2_left: holds no crop" in caplog.text
 
 
 def test_folders_that_do_not_fit_end_in_one_line(folder, tmp_path):

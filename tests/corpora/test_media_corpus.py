@@ -96,7 +96,7 @@ def test_a_wrong_file_ends_in_one_line_and_damage_is_noted(tmp_path, caplog):
     assert "cut.mkv: ends at" in caplog.text
 
 
-def test_keys_hold_the_size_and_no_path(tmp_path):
+def test_keys_hold_the_content_and_no_path(tmp_path):
     write(tmp_path / "one.mov", 0.2)
     write(tmp_path / "two.mov", 0.2)
     before = make(tmp_path)
@@ -106,6 +106,11 @@ def test_keys_hold_the_size_and_no_path(tmp_path):
     assert before.content_key("two") != after.content_key("two")
     assert before.config != after.config
     assert str(tmp_path) not in str(before.config)
+    path = tmp_path / "one.mov"
+    content = bytearray(path.read_bytes())
+    content[-100] ^= 1  # as sound of the same length
+    path.write_bytes(content)
+    assert make(tmp_path).content_key("one") != after.content_key("one")
 
 
 def test_flags_describe_the_corpus(tmp_path):

@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+from absl import flags
+from absl.testing import flagsaver
 
 from avexp_tf import errors
+from avexp_tf import submit
 from avexp_tf.corpora.affwild2 import labels
 from avexp_tf.corpora.affwild2 import submission
 
@@ -37,7 +40,7 @@ def test_every_predicted_frame_and_none_beyond_one(predictions, tmp_path):
         "b_left/00002.jpg,0.100000,0.400000",
         "b_left/00003.jpg,0.200000,0.300000",
     ]
-    assert report == submission.Report(4, 0, ())
+    assert report == submission.Report(2, 4, 0, ())
 
 
 def test_the_list_of_frames_rules(predictions, tmp_path):
@@ -47,7 +50,8 @@ def test_the_list_of_frames_rules(predictions, tmp_path):
         "c/00001.jpg,0,0\n\nb_left/00001.jpg\n"
     )
     listed = submission.read_frames(frames)
-    assert listed == [("b_left", 1), ("b_left", 8), ("c", 0), ("b_left", 0)]
+    places = [(frame.recording_id, frame.tick) for frame in listed]
+    assert places == [("b_left", 1), ("b_left", 8), ("c", 0), ("b_left", 0)]
     report = submission.write_file(predictions, tmp_path / "out.txt", listed)
     assert (tmp_path / "out.txt").read_text().splitlines()[1:] == [
         "b_left/00002.jpg,0.100000,0.400000",
@@ -55,14 +59,54 @@ def test_the_list_of_frames_rules(predictions, tmp_path):
         "c/00001.jpg,-5,-5",
         "b_left/00001.jpg,0.000000,0.500000",
     ]
-    assert report == submission.Report(4, 2, ("a",))
+    assert report == submission.Report(2, 4, 2, ("a",))
+
+
+def test_locations_stay_as_they_are_listed(predictions, tmp_path):
+    (tmp_path / "f.txt").write_text("b_left/2.png\n")
+    listed = submission.read_frames(tmp_path / "f.txt")
+    submission.write_file(predictions, tmp_path / "out.txt", listed)
+    assert (tmp_path / "out.txt").read_text().splitlines()[1:] == [
+        "b_left/2.png,0.100000,0.400000"
+    ]
+
+
+def test_a_list_of_other_recordings_is_told(predictions, tmp_path):
+    (tmp_path / "f.txt").write_text("test_set/a/00001.jpg\n")
+    listed = submission.read_frames(tmp_path / "f.txt")
+    message = "listed is test_set/a/00001.jpg, predicted is a"
+    with pytest.raises(errors.DataError, match=message):
+        submission.write_file(predictions, tmp_path / "out.txt", listed)
+    assert not (tmp_path / "out.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (["--predictions=p.csv", "--out=p.csv"], "predictions"),
+        (["--predictions=p.csv", "--frames=f.txt", "--out=f.txt"], "frames"),
+        (["--predictions=a.txt", "--out=.", "--per_recording"], "predictions"),
+    ],
+)
+def test_no_input_is_overwritten(words, name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for file in ("p.csv", "a.txt"):
+        write(tmp_path / file, [("a", 0, 0.5, 0.5)])
+    (tmp_path / "f.txt").write_text("a/00001.jpg\n")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with flagsaver.flagsaver():
+        submit.define_flags()
+        flags.FLAGS(["avexp-submit", *words])
+        with pytest.raises(errors.ConfigError, match=f"is the input --{name}"):
+            submit.main(["avexp-submit"])
+    assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
 
 def test_files_per_recording_read_as_annotations(tmp_path):
     rows = [("a", 0, 0.5, 0.25), ("a", 2, -0.5, 1.0)]  # tick 1 is not there
     found = submission.read_predictions(write(tmp_path / "p.csv", rows))
     report = submission.write_folder(found, tmp_path / "out")
-    assert report == submission.Report(3, 1, ())
+    assert report == submission.Report(1, 3, 1, ())
     values, valid = labels.read(tmp_path / "out" / "a.txt")
     np.testing.assert_allclose(values, [[0.5, 0.25], [0, 0], [-0.5, 1.0]])
     np.testing.assert_array_equal(valid, [[True] * 2, [False] * 2, [True] * 2])

@@ -116,13 +116,13 @@ def voice(n_secs):
     return rng.uniform(-0.3, 0.3, round(n_secs * RATE)).astype(np.float32)
 
 
-def write(path, n_secs=2.0, rate_hz=25, seen=(0.4, 1.2), sound=(0.5, 1.5)):
+def write(path, n_secs=2.0, rate_hz=25, seen=(0.4, 1.2), sound=(0.5, 1.5), volume=1):
     """A face and a sound, each at its own time."""
     frames = [
         (k / rate_hz, picture(seen[0] <= k / rate_hz < seen[1]))
         for k in range(round(n_secs * rate_hz))
     ]
-    audio = None if sound is None else voice(sound[1] - sound[0])
+    audio = None if sound is None else volume * voice(sound[1] - sound[0])
     start = 0.0 if sound is None else sound[0]
     writer.write(path, frames, audio, audio_start_secs=start)
     return path
@@ -390,6 +390,13 @@ def test_what_is_done_is_not_done_again(tmp_path, monkeypatch):
         dataclasses.replace(job(out), **change).predict_file(path)
         assert (out / "a.csv").stat().st_mtime_ns > old
     assert not (out / "a.overlay.mp4").exists()
+    old = (out / "a.csv").read_bytes()
+    size = path.stat().st_size
+    (tmp_path / "louder").mkdir()
+    write(tmp_path / "louder" / "a.mov", volume=0.3)
+    assert (tmp_path / "louder" / "a.mov").stat().st_size == size
+    job(out).predict_file(tmp_path / "louder" / "a.mov")
+    assert (out / "a.csv").read_bytes() != old
 
 
 def folder_of_somebody(folder):

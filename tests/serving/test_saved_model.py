@@ -19,6 +19,8 @@ from avexp_tf.serving import check
 from avexp_tf.serving import export_config
 from avexp_tf.serving import requests
 from avexp_tf.serving import saved_model
+from avexp_tf.training import run_dir as run_dirs
+from avexp_tf.training import trained_model
 
 VARIANTS = ("audio_visual", "video_only", "audio_only")
 
@@ -106,6 +108,16 @@ def test_it_takes_any_number_of_clips_and_ticks(exports):
         for target in config.TARGETS:
             assert found[target].shape == (n_clips, n_ticks)
             assert np.isfinite(found[target]).all()
+
+
+def test_each_weight_is_stored_once(exports, runs):
+    model = trained_model.load(run_dirs.RunDir(runs["audio_visual"]))
+    reader = tf.train.load_checkpoint(
+        str(exports["audio_visual"] / "variables/variables")
+    )
+    shapes = reader.get_variable_to_shape_map()
+    stored = sum(int(np.prod(shape)) for shape in shapes.values() if shape)
+    assert 0.9 < stored / model.count_params() < 1.1
 
 
 def test_the_first_version_is_followed_by_the_next(runs, tmp_path):

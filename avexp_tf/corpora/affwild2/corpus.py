@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+from collections.abc import Container
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from avexp_tf import errors
+from avexp_tf import files
 from avexp_tf import recording
 from avexp_tf import typed_json
 from avexp_tf.corpora.affwild2 import labels as labels_lib
@@ -119,6 +121,8 @@ class AffWild2Corpus:
         faces = None
         if self._crops:
             faces = crop_folder.CropFolder(self._crops / recording_id)
+            if not faces.last:
+                media_corpus.log(f"{self._crops / recording_id}: holds no crop")
         n_ticks = 0
         for features in self._extractor.read(
             one.video,
@@ -151,10 +155,13 @@ class AffWild2Corpus:
             )
 
     def _content(self, name: str) -> list[Any]:
-        # Not the videos' own digest: to read 20 GB first would take minutes.
         one = self._recordings[name]
-        digest = weights.digest(one.labels) if one.labels else None
-        return [one.video.name, media_corpus.size_of(one.video), digest]
+        found: list[Any] = [one.video.name, files.fingerprint(one.video), one.side]
+        found.append(weights.digest(one.labels) if one.labels else None)
+        if self._crops:
+            # Their names alone: to look at millions of pictures would take minutes.
+            found.append(crop_folder.CropFolder(self._crops / name).names_sha256())
+        return found
 
 
 def _labelled(
@@ -179,15 +186,15 @@ def _names(path: str | os.PathLike[str]) -> list[str]:
     return sorted({line.strip() for line in lines if line.strip()})
 
 
-def _videos(folder: str | os.PathLike[str]) -> dict[str, pathlib.Path]:
+def _videos(folder: str | os.PathLike[str]) -> dict[str, list[pathlib.Path]]:
+    """Returns the videos of each name; one file that lies there twice is one."""
     if not pathlib.Path(folder).is_dir():
         raise errors.DataError(f"--videos={folder}: no such folder")
-    found: dict[str, pathlib.Path] = {}
-    for path in sorted(pathlib.Path(folder).rglob("*")):
-        if path.suffix.lower() in media_corpus.SUFFIXES and path.is_file():
-            other = found.setdefault(path.stem, path)
-            if other != path:
-                raise errors.DataError(f"{path}: has the same name as {other}")
+    found: dict[str, list[pathlib.Path]] = {}
+    for path in filter(media_corpus.is_media, files.below(folder)):
+        named = found.setdefault(path.stem, [])
+        if not any(path.samefile(other) for other in named):
+            named.append(path)
     if not found:
         raise errors.DataError(f"--videos={folder}: there is no video")
     return found
@@ -195,7 +202,7 @@ def _videos(folder: str | os.PathLike[str]) -> dict[str, pathlib.Path]:
 
 def _matched(
     listed: dict[str, tuple[str, pathlib.Path | None]],
-    videos: dict[str, pathlib.Path],
+    videos: dict[str, list[pathlib.Path]],
 ) -> dict[str, _Recording]:
     """Finds the video of each recording, and who in it is meant."""
     stems, sides, missing = {}, {}, []
@@ -209,6 +216,10 @@ def _matched(
             missing.append(name)
     if missing:
         raise errors.DataError(f"--videos: there is no video for {_some(missing)}")
+    for stem in set(stems.values()):
+        if len(videos[stem]) > 1:
+            one, other = videos[stem][:2]
+            raise errors.DataError(f"{other}: has the same name as {one}")
     found = {}
     for name in sorted(listed):
         split, path = listed[name]
@@ -220,8 +231,20 @@ def _matched(
             split_group=stems[name] if len(mates) == 1 else name,
             split=split,
         )
-        found[name] = _Recording(info, videos[stems[name]], sides[name], path)
+        side = sides[name] or _other_side(name, listed)
+        found[name] = _Recording(info, videos[stems[name]][0], side, path)
     return found
+
+
+def _other_side(name: str, listed: Container[str]) -> str:
+    """Returns where the person of a video's own name is, if one beside is named.
+
+    As `video2` is with `video2_left`: who is on the left has the other name.
+    """
+    taken = [side for side in _SIDES if f"{name}_{side}" in listed]
+    if len(taken) != 1:
+        return ""
+    return next(side for side in _SIDES if side not in taken)
 
 
 def _some(names: Iterable[str]) -> str:

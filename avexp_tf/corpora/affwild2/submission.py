@@ -13,8 +13,9 @@ import dataclasses
 import os
 import pathlib
 import re
-from collections.abc import Iterable
 from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,16 +30,32 @@ _LOCATION = "image_location"
 _MOST_FRAMES = 10_000_000  # of a recording: 46 hours at 60 frames a second
 
 
+class Frame(NamedTuple):
+    """A frame that a prediction is wanted for.
+
+    Attributes:
+      recording_id: Of the recording.
+      tick: From 0.
+      location: Of its image, as a list has it.
+    """
+
+    recording_id: str
+    tick: int
+    location: str
+
+
 @dataclasses.dataclass(frozen=True)
 class Report:
     """What was written.
 
     Attributes:
+      n_recordings: Of which there are lines.
       n_frames: Lines below the headers.
       n_missing: Frames of them without a prediction: -5.
       unlisted: Recordings with predictions that the list of frames does not name.
     """
 
+    n_recordings: int
     n_frames: int
     n_missing: int
     unlisted: tuple[str, ...]
@@ -117,7 +134,7 @@ def _place(row: Mapping[str, str], where: str) -> tuple[str, int]:
     return name, tick
 
 
-def read_frames(path: str | os.PathLike[str]) -> list[tuple[str, int]]:
+def read_frames(path: str | os.PathLike[str]) -> list[Frame]:
     """Reads the challenge's list of the frames that it wants predictions for.
 
     Args:
@@ -125,7 +142,7 @@ def read_frames(path: str | os.PathLike[str]) -> list[tuple[str, int]]:
         passed over.
 
     Returns:
-      Recording and frame from 0, in the order of the file.
+      The frames, in the order of the file.
 
     Raises:
       errors.DataError: naming the line, if it is no image location.
@@ -147,7 +164,7 @@ def read_frames(path: str | os.PathLike[str]) -> list[tuple[str, int]]:
                 f"{path}, line {index + 1}: {line!r:.60}: must be such as "
                 "10-60-1280x720_right/00001.jpg"
             )
-        found.append((name, int(number) - 1))
+        found.append(Frame(name, int(number) - 1, location))
     if not found:
         raise errors.DataError(f"{path}: lists no frame")
     return found
@@ -156,7 +173,7 @@ def read_frames(path: str | os.PathLike[str]) -> list[tuple[str, int]]:
 def write_file(
     predictions: Mapping[str, np.ndarray],
     out: str | os.PathLike[str],
-    frames: Iterable[tuple[str, int]] | None = None,
+    frames: Sequence[Frame] | None = None,
 ) -> Report:
     """Writes `predictions.txt`.
 
@@ -169,28 +186,37 @@ def write_file(
       What was written.
 
     Raises:
-      errors.DataError: if it can't be written.
+      errors.DataError: if it can't be written, or no frame of a list is of a recording
+        that was predicted.
     """
     if frames is None:
         frames = [
-            (name, frame)
+            Frame(name, tick, f"{name}/{tick + 1:05d}.jpg")
             for name, values in sorted(predictions.items())
-            for frame in range(len(values))
+            for tick in range(len(values))
         ]
-    n_frames = n_missing = 0
-    listed = set()
+    listed = {frame.recording_id for frame in frames}
+    if not listed & set(predictions):
+        raise errors.DataError(
+            f"none of the frames has a prediction: listed is {frames[0].location}, "
+            f"predicted is {min(predictions)}"
+        )
+    n_missing = 0
     with files.replacing(out) as file:
         file.write(f"{_LOCATION},{','.join(config.TARGETS)}\n".encode())
-        for name, frame in frames:
+        for name, tick, location in frames:
             values = predictions.get(name)
-            row = values[frame] if values is not None and frame < len(values) else None
+            row = values[tick] if values is not None and tick < len(values) else None
             text, is_missing = _text(row)
-            file.write(f"{name}/{frame + 1:05d}.jpg,{text}\n".encode())
-            n_frames += 1
+            file.write(f"{location},{text}\n".encode())
             n_missing += is_missing
-            listed.add(name)
     unlisted = tuple(sorted(set(predictions) - listed))
-    return Report(n_frames, n_missing, unlisted)
+    return Report(len(listed), len(frames), n_missing, unlisted)
+
+
+def path_of(out: str | os.PathLike[str], recording_id: str) -> pathlib.Path:
+    """Returns the file of a recording in a folder."""
+    return pathlib.Path(out) / f"{recording_id}.txt"
 
 
 def write_folder(
@@ -211,14 +237,14 @@ def write_folder(
     files.make_folder(out)
     n_frames = n_missing = 0
     for name, values in sorted(predictions.items()):
-        with files.replacing(pathlib.Path(out) / f"{name}.txt") as file:
+        with files.replacing(path_of(out, name)) as file:
             file.write(f"{','.join(config.TARGETS)}\n".encode())
             for row in values:
                 text, is_missing = _text(row)
                 file.write(f"{text}\n".encode())
                 n_frames += 1
                 n_missing += is_missing
-    return Report(n_frames, n_missing, ())
+    return Report(len(predictions), n_frames, n_missing, ())
 
 
 def _text(row: np.ndarray | None) -> tuple[str, bool]:

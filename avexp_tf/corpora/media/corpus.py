@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from avexp_tf import errors
+from avexp_tf import files
 from avexp_tf import recording
 from avexp_tf import typed_json
 from avexp_tf.features import extract
@@ -50,12 +51,14 @@ class MediaCorpus:
                     f"{path}: has the same name as {other}, and recordings are known "
                     "by their name"
                 )
-        self._sizes = {name: size_of(path) for name, path in self._paths.items()}
+        self._contents = {
+            name: files.fingerprint(path) for name, path in self._paths.items()
+        }
         self.config: dict[str, Any] = {
             "features": extractor.settings_json(),
             "clock": CLOCK,
             "n_files": len(self._paths),
-            "content_sha256": typed_json.digest(self._sizes),
+            "content_sha256": typed_json.digest(self._contents),
         }
 
     def recordings(self) -> Sequence[recording.RecordingInfo]:
@@ -66,10 +69,10 @@ class MediaCorpus:
         ]
 
     def content_key(self, recording_id: str) -> dict[str, Any]:
-        """Returns the settings and the size of one file."""
+        """Returns the settings, and what one file is."""
         return {
             "features": self.config["features"],
-            "bytes": self._sizes[recording_id],
+            "content": self._contents[recording_id],
         }
 
     def read(self, recording_id: str) -> Iterator[recording.Block]:
@@ -99,7 +102,7 @@ def find(media: Sequence[str], flag: str = "--media=") -> list[pathlib.Path]:
     found: set[pathlib.Path] = set()
     for one in media:
         if os.path.isdir(one):
-            paths = [path for path in pathlib.Path(one).rglob("*") if _is_media(path)]
+            paths = [path for path in files.below(one) if is_media(path)]
         elif os.path.exists(one):
             paths = [pathlib.Path(one)]
         else:
@@ -111,20 +114,9 @@ def find(media: Sequence[str], flag: str = "--media=") -> list[pathlib.Path]:
     return sorted(found, key=lambda path: (path.name, str(path)))
 
 
-def _is_media(path: pathlib.Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and path.is_file()
-
-
-def size_of(path: pathlib.Path) -> int:
-    """Returns the bytes of a file.
-
-    Raises:
-      errors.DataError: if it is not there.
-    """
-    try:
-        return path.stat().st_size
-    except OSError as error:
-        raise errors.DataError(f"{path}: can't be read: {error.strerror}") from None
+def is_media(path: pathlib.Path) -> bool:
+    """Returns whether a file's name is that of a recording."""
+    return path.suffix.lower() in SUFFIXES
 
 
 def log(line: str) -> None:
