@@ -9,6 +9,7 @@ import pathlib
 import secrets
 import shutil
 import time
+from collections.abc import Collection
 from collections.abc import Iterator
 from typing import IO
 
@@ -166,18 +167,43 @@ def fingerprint(path: str | os.PathLike[str]) -> str:
     return digest.hexdigest()
 
 
-def below(folder: str | os.PathLike[str]) -> list[pathlib.Path]:
-    """Returns the files at any depth of a folder, sorted; folder links are followed."""
+def below(
+    folder: str | os.PathLike[str], suffixes: Collection[str]
+) -> list[pathlib.Path]:
+    """Returns the files at any depth of a folder, sorted; folder links are followed.
+
+    Args:
+      folder: Where to look.
+      suffixes: Of the names, in lower case, such as `.mp4`.
+
+    Raises:
+      errors.DataError: if a folder can't be read.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise error
+
     found, visited = [], set()
-    for place, folders, names in os.walk(folder, followlinks=True):
-        status = os.stat(place)
-        key = status.st_dev, status.st_ino
-        if key in visited:  # a link that leads back
-            folders.clear()
-            continue
-        visited.add(key)
-        found += [pathlib.Path(place, name) for name in names]
-    return sorted(path for path in found if path.is_file())
+    try:
+        for place, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+            status = os.stat(place)
+            key = status.st_dev, status.st_ino
+            if key in visited:  # a link that leads back
+                folders.clear()
+                continue
+            visited.add(key)
+            folders.sort()
+            paths = [pathlib.Path(place, name) for name in names]
+            found += [
+                path
+                for path in paths
+                if path.suffix.lower() in suffixes and path.is_file()
+            ]
+    except OSError as error:
+        raise errors.DataError(
+            f"{error.filename}: can't be read: {_reason(error)}"
+        ) from None
+    return sorted(found)
 
 
 @contextlib.contextmanager

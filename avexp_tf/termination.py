@@ -14,40 +14,54 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 from types import TracebackType
+from typing import Any
 
 PARENT_VARIABLE = "AVEXP_PARENT_PIPE"  # file descriptor that closes with the parent
 
 
 class Terminated(BaseException):
-    """SIGTERM came; like KeyboardInterrupt, `except Exception` does not stop it."""
-
-
-def raised_on_sigterm() -> contextlib.AbstractContextManager[None]:
-    """While the block runs, SIGTERM raises `Terminated` in the main thread."""
-    return _raised_on("SIGTERM")
-
-
-def raised_on_hangup() -> contextlib.AbstractContextManager[None]:
-    """Likewise of SIGHUP, which a terminal that is closed sends."""
-    return _raised_on("SIGHUP")
+    """SIGTERM or SIGHUP came; like KeyboardInterrupt, `except Exception` misses it."""
 
 
 @contextlib.contextmanager
-def _raised_on(name: str) -> Iterator[None]:
-    number = getattr(signal, name, None)  # no SIGHUP on Windows
-    # What `nohup` starts goes on when its terminal is closed.
-    if number is None or not _in_main_thread() or _is_ignored(number):
+def raised_on_sigterm() -> Iterator[None]:
+    """While the block runs, SIGTERM raises `Terminated` in the main thread."""
+    if not _in_main_thread():
         yield
         return
-    before = signal.signal(number, _raise)
+    before = signal.signal(signal.SIGTERM, _raise)
     try:
         yield
     finally:
-        signal.signal(number, before)
+        signal.signal(signal.SIGTERM, before)
 
 
-def _is_ignored(number: int) -> bool:
-    return signal.getsignal(number) is signal.SIG_IGN
+@contextlib.contextmanager
+def ended_once() -> Iterator[None]:
+    """Lets the first of Ctrl-C, SIGTERM and SIGHUP end the block, undisturbed.
+
+    SIGHUP, which a terminal that is closed sends, raises `Terminated` as SIGTERM does.
+    Once one has come the others are ignored until the block has ended. What is ignored
+    already stays so, as under `nohup`.
+    """
+    names = ("SIGINT", "SIGTERM", "SIGHUP")  # the last is not on Windows
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    before: dict[int, Any] = {}
+
+    def end(number: int, frame: FrameType | None) -> None:
+        for one in before:
+            signal.signal(one, signal.SIG_IGN)
+        raise KeyboardInterrupt if number == signal.SIGINT else Terminated
+
+    try:
+        if _in_main_thread():
+            for number in numbers:
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    before[number] = signal.signal(number, end)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class Deferred:

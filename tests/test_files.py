@@ -115,9 +115,29 @@ def test_files_below_a_folder_are_found_through_links_once(tmp_path):
     (folder / "deep" / "a.txt").write_text("")
     (folder / "link").symlink_to(tmp_path / "elsewhere")
     (folder / "deep" / "back").symlink_to(folder)
-    (folder / "broken").symlink_to(tmp_path / "nowhere")
-    found = [str(path.relative_to(folder)) for path in files.below(folder)]
-    assert found == ["deep/a.txt", "link/b.txt"]
+    (folder / "broken.txt").symlink_to(tmp_path / "nowhere")
+    (folder / "deep" / "c.TXT").write_text("")
+    (folder / "deep" / "d.csv").write_text("")
+    found = files.below(folder, (".txt",))
+    assert [str(path.relative_to(folder)) for path in found] == [
+        "deep/a.txt",
+        "deep/c.TXT",
+        "link/b.txt",
+    ]
+
+
+def test_a_folder_below_that_can_not_be_read_is_told(tmp_path, monkeypatch):
+    (tmp_path / "closed").mkdir()
+    real = os.scandir
+
+    def scandir(path):
+        if str(path).endswith("closed"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(errors.DataError, match="closed: can't be read: Permission"):
+        files.below(tmp_path, (".txt",))
 
 
 def test_a_name_may_be_as_long_as_names_can_be(tmp_path):

@@ -18,6 +18,8 @@ from avexp_tf.data import prepare
 from avexp_tf.evaluation import protocol
 from avexp_tf.evaluation import sweep as sweeps
 from avexp_tf.evaluation import sweep_result as sweep_results
+from avexp_tf.training import experiment as experiments
+from avexp_tf.training import run as run_lib
 from avexp_tf.training import run_dir as run_dirs
 from avexp_tf.training import trained_model
 
@@ -293,3 +295,46 @@ def test_a_training_that_lost_its_weights_is_made_again(trained, finished, tmp_p
     study(trained, out)
     assert (out / "audio_only" / "best.weights.h5").stat().st_size
     assert "best on dev" in (out / "audio_only" / "train.log").read_text()
+
+
+class NoDevLabels(synthetic.SyntheticCorpus):
+    """Nobody labelled dev."""
+
+    def read(self, recording_id):
+        for block in super().read(recording_id):
+            valid = block.label_valid & (not recording_id.startswith("dev"))
+            yield dataclasses.replace(block, label_valid=valid)
+
+
+def test_dev_without_labels_is_told_before_the_first_step(tmp_path):
+    records = tmp_path / "records"
+    settings = config.RecordsConfig(context_ticks=4, segment_ticks=100)
+    prepare.prepare(NoDevLabels(CORPUS), records, settings)
+    base = base_of(records)
+    message = "records: the split dev has no valid label"
+    with pytest.raises(errors.DataError, match=message):
+        experiments.train(base, tmp_path / "run")
+    with pytest.raises(errors.DataError, match=message):
+        reproduce.run_study(base, RECIPES, TESTED, (0,), (1,), tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["records"]
+
+
+def test_a_run_that_is_made_again_is_not_finished_before_it_is(
+    trained, finished, tmp_path, monkeypatch
+):
+    """Its weights were lost, and it is stopped after the first of its epochs."""
+    shutil.copytree(finished[0] / "baseline", tmp_path / "run")
+    run = run_dirs.RunDir(tmp_path / "run")
+    run.weights_path.unlink()
+    real = run_lib.Run._close_epoch
+
+    def stopped(self, row):
+        real(self, row)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(run_lib.Run, "_close_epoch", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            experiments.train(run.config(), run.path)
+    assert run.weights_path.exists() and run.result() is None
+    assert experiments.train(run.config(), run.path)["epochs"] == 2

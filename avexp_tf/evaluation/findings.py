@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from avexp_tf import config
+from avexp_tf import errors
 from avexp_tf import files
 from avexp_tf.evaluation import alignment
 from avexp_tf.evaluation import comparisons as comparison_lib
@@ -187,7 +188,13 @@ def _histories(
 ) -> pd.DataFrame:
     tables = []
     for label, path in zip(labels, run_paths, strict=True):
-        table = pd.read_csv(run_dirs.RunDir(path).history_path)
+        history_path = run_dirs.RunDir(path).history_path
+        if not history_path.exists():
+            raise errors.RunError(
+                f"{history_path}: no such file: to make it again, remove "
+                f"{path} or train with --noresume"
+            )
+        table = pd.read_csv(history_path)
         # The only column that a second training would write otherwise.
         table = table.drop(columns="seconds", errors="ignore")
         tables.append(table.assign(model=label.name, train_seed=label.train_seed))

@@ -119,12 +119,12 @@ def main(argv: Sequence[str]) -> int:
     backbone, weights = _visual_flags()
     runtime.set_up()
     with contextlib.ExitStack() as stack:
+        stack.enter_context(termination.ended_once())
         call = stack.enter_context(
             recognizer.Recognizer.open(
                 values.model, live, backbone, weights, origin_secs
             )
         )
-        stack.enter_context(termination.raised_on_hangup())
         write: Callable[[list[recognizer.Estimate]], None] | None = None
         if values.csv:
             write = stack.enter_context(estimate_table.writing(values.csv))
@@ -178,12 +178,21 @@ def _follow(estimates: Iterator[list], write: Callable[[list], None] | None) -> 
                 write(found)
             n_ticks += len(found)
             if found and shows:
-                print(f"\r{terminal.line(found[-1])}", end="", file=sys.stderr)
+                shows = _show(f"\r{terminal.line(found[-1])}")
     except (KeyboardInterrupt, termination.Terminated):
         pass  # how a call ends
     if shows:
-        print(file=sys.stderr)
+        _show("\n")
     return n_ticks
+
+
+def _show(text: str) -> bool:
+    """Writes to the terminal; returns whether it is still there."""
+    try:
+        print(text, end="", file=sys.stderr, flush=True)
+    except OSError:
+        return False
+    return True
 
 
 def run() -> None:

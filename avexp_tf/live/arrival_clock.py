@@ -6,13 +6,15 @@ import collections
 import math
 import threading
 
+from avexp_tf.live import sender_clock
+
 # What came on time within these seconds says how the clocks lie. Long enough to hold a
 # packet of every stream, short enough that a call which falls behind soon goes on.
 _RECENT_SECS = 2.0
 # Less is no news: sound that is put elsewhere has a gap.
 _SLACK_SECS = 0.05
-# Stamps so far off are of another clock if so many in a row agree; one is just wrong.
-_FAR_SECS, _AGREE = 5.0, 10
+# Stamps so far off are of another clock if several in a row agree; one is just wrong.
+_FAR_SECS = 5.0
 # How much faster than this machine's a clock may run before packets are held back.
 _DRIFT = 1e-3
 
@@ -25,9 +27,10 @@ class ArrivalClock:
     the present then. May be used from several threads.
 
     Args:
-      backlog_secs: How old what comes at the beginning may be. By as much packets may
-        come early, as where a camera's last seconds are sent at once; earlier ones are
-        due when their stamps say, as where a server sends a whole file.
+      backlog_secs: How old what comes at the beginning of a stream may be. By as much
+        packets may come early, as where a camera's last seconds are sent at once;
+        earlier ones are due when their stamps say. 0 for a file, whose server may send
+        it as fast as it likes.
     """
 
     def __init__(self, backlog_secs: float = math.inf):
@@ -38,7 +41,7 @@ class ArrivalClock:
         self._anchored_secs = 0.0
         # When each came, and the zero that it speaks for: both only grow.
         self._recent: collections.deque[tuple[float, float]] = collections.deque()
-        self._n_far = 0  # in a row
+        self._n_far, self._far_secs = 0, 0.0  # in a row, and the zero they speak for
         self._lock = threading.Lock()
 
     def now(self, now_secs: float) -> float | None:
@@ -68,20 +71,35 @@ class ArrivalClock:
             if self._start_secs is None:
                 self._start_secs = start_secs
                 self._anchor(start_secs, now_secs)
-            is_far = abs(start_secs - self._start_secs) > _FAR_SECS
-            self._n_far = self._n_far + 1 if is_far else 0
-            if is_far and self._n_far < _AGREE:
-                return secs + self._shift_secs, now_secs
-            if is_far:
+            if self._is_far(start_secs):
+                if self._n_far < sender_clock.AGREE:
+                    return secs + self._shift_secs, now_secs
                 self._shift_secs += start_secs - self._start_secs
                 self._start_secs = start_secs
                 self._anchor(start_secs, now_secs)
             self._follow(start_secs, now_secs)
             return secs + self._shift_secs, self._start_secs + secs
 
+    def _is_far(self, start_secs: float) -> bool:
+        """Returns whether a packet speaks for another clock, and counts those."""
+        assert self._start_secs is not None
+        late_secs = start_secs - self._start_secs
+        # Of a file whatever comes early waits.
+        if abs(late_secs) <= _FAR_SECS or (late_secs < 0 and not self._backlog_secs):
+            self._n_far = 0
+            return False
+        if abs(start_secs - self._far_secs) > _FAR_SECS:
+            self._n_far, self._far_secs = 0, start_secs
+        self._n_far += 1
+        return True
+
     def _anchor(self, start_secs: float, now_secs: float) -> None:
         self._recent.clear()
-        self._floor_secs = start_secs - self._backlog_secs
+        floor_secs = start_secs - self._backlog_secs
+        if self._backlog_secs and self._floor_secs > -math.inf:
+            # What was held up may all come at once, up to the present.
+            floor_secs = min(floor_secs, self._floor_secs)
+        self._floor_secs = floor_secs
         self._anchored_secs = now_secs
         self._n_far = 0
 
@@ -99,6 +117,8 @@ class ArrivalClock:
         if late_secs > _SLACK_SECS:
             # All are late: they stand later, and the time goes on as it did.
             self._shift_secs += late_secs
+            if not self._backlog_secs:
+                self._floor_secs += late_secs
         elif late_secs > 0:
             return
         # One that is early says that it is later already.

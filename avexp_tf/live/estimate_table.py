@@ -36,12 +36,17 @@ def check(path: str | os.PathLike[str]) -> None:
       errors.DataError: if it can't, or would replace a file that is none.
     """
     files.check_writable(path)
-    header = ",".join(COLUMNS).encode()
-    try:
-        with open(path, "rb") as file:
-            start = file.read(len(header))
-    except FileNotFoundError:
+    if not os.path.exists(path):
         return
+    header = ",".join(COLUMNS).encode()
+    start = b"no file"
+    if os.path.isfile(path):
+        try:
+            with open(path, "rb") as file:
+                start = file.read(len(header))
+        except OSError as error:
+            reason = error.strerror or error
+            raise errors.DataError(f"{path}: can't be read: {reason}") from None
     if start and start != header:
         raise errors.DataError(f"{path}: is there already, and is no table of a call")
 

@@ -191,13 +191,13 @@ class FeatureStream:
             )
         if samples.ndim == 2:
             n_channels, n = samples.shape
-            if (
-                not 1 <= n_channels <= _MOST_CHANNELS
-                or n < n_channels > _USUAL_CHANNELS
+            if not 1 <= n_channels <= _MOST_CHANNELS or (
+                0 < n < n_channels and n_channels > _USUAL_CHANNELS
             ):
                 raise ValueError(
                     f"samples: {list(samples.shape)}: must be [channels, n] with 1 to "
-                    f"{_MOST_CHANNELS} channels"
+                    f"{_MOST_CHANNELS} channels; of more than {_USUAL_CHANNELS} with "
+                    "as many samples at least"
                 )
         mono = samples if samples.ndim == 1 else samples.mean(axis=0)
         mono = np.nan_to_num(mono, nan=0.0, posinf=0.0, neginf=0.0)

@@ -11,6 +11,7 @@ import secrets
 import tempfile
 import threading
 from collections.abc import Callable
+from collections.abc import Iterator
 from collections.abc import Mapping
 
 from avexp_tf import config
@@ -171,6 +172,7 @@ class Visitor:
         self._drawn = drawn
         self._lock = threading.Lock()  # of what is played
         self._n_asked = 0  # what is asked for, or to stop, ends what was before
+        self._n_starting = 0
         self._is_gone = False
         self._losses = call_losses.LossSettings()
         self._call: page_call.PageCall | None = None
@@ -190,9 +192,9 @@ class Visitor:
 
     @property
     def is_playing(self) -> bool:
-        """Whether a call goes on."""
+        """Whether a call goes on, or is about to."""
         thread = self._thread
-        return thread is not None and thread.is_alive()
+        return self._n_starting > 0 or (thread is not None and thread.is_alive())
 
     def play_example(self) -> None:
         """Plays the example.
@@ -200,15 +202,16 @@ class Visitor:
         Raises:
           errors.AvexpError: if it can't be played.
         """
-        asked = self._ask()
         example = self._page.example
-        if example is None:
-            self._play_file(asked, self._drawn(), "Example: a drawn face")
-        elif os.path.isdir(example):
-            records = page_sources.Records(example)
-            self._play(asked, records, None, "Example: a recording from the records")
-        else:
-            self._play_file(asked, example, f"Example: {os.path.basename(example)}")
+        with self._starting() as asked:
+            if example is None:
+                self._play_file(asked, self._drawn(), "Example: a drawn face")
+            elif os.path.isdir(example):
+                records = page_sources.Records(example)
+                title = "Example: a recording from the records"
+                self._play(asked, records, None, title)
+            else:
+                self._play_file(asked, example, f"Example: {os.path.basename(example)}")
 
     def play_file(self, path: str | os.PathLike[str]) -> None:
         """Plays a media file.
@@ -216,7 +219,8 @@ class Visitor:
         Raises:
           errors.AvexpError: if it can't be played.
         """
-        self._play_file(self._ask(), path, f"Your file: {os.path.basename(path)}")
+        with self._starting() as asked:
+            self._play_file(asked, path, f"Your file: {os.path.basename(path)}")
 
     def play_browser(self) -> str:
         """Plays what the visitor's browser sends.
@@ -227,11 +231,11 @@ class Visitor:
         Raises:
           errors.AvexpError: if pictures can't be used.
         """
-        asked = self._ask()
-        stream = self._page.features(_BROWSER_DELAY_SECS)
-        token = secrets.token_urlsafe(16)
-        title = "Your camera and microphone"
-        started = self._play(asked, page_sources.Browser(), stream, title, token)
+        token, title = secrets.token_urlsafe(16), "Your camera and microphone"
+        with self._starting() as asked:
+            stream = self._page.features(_BROWSER_DELAY_SECS)
+            source = page_sources.Browser()
+            started = self._play(asked, source, stream, title, token)
         return token if started else ""
 
     def receive(self, kind: str, secs: float, content: bytes, rate_hz: int) -> bool:
@@ -255,11 +259,18 @@ class Visitor:
         self._is_gone = True
         self.stop()
 
-    def _ask(self) -> int:
-        """Notes that something is to be played; returns what it is called."""
+    @contextlib.contextmanager
+    def _starting(self) -> Iterator[int]:
+        """Notes that something is to be played; gives the number of the request."""
         with self._lock:
             self._n_asked += 1
-            return self._n_asked
+            self._n_starting += 1
+            asked = self._n_asked
+        try:
+            yield asked
+        finally:
+            with self._lock:
+                self._n_starting -= 1
 
     def _end(self) -> None:
         self.token = ""
@@ -318,6 +329,7 @@ class Visitors:
         self._left: collections.deque[str] = collections.deque(maxlen=_REMEMBERED)
         self._lock = threading.Lock()
         self._drawing = threading.Lock()
+        self._is_closed = False
 
     def __enter__(self) -> Visitors:
         return self
@@ -332,20 +344,25 @@ class Visitors:
           errors.DataError: if too many others play, or the session is over.
         """
         with self._lock:
-            if session in self._left:
-                raise errors.DataError("this page was closed: load it again")
+            if session in self._left or self._is_closed:
+                raise errors.DataError("the page lost its connection: load it again")
+            sent_away = []
             if session not in self._visitors:
-                self._make_room()
+                sent_away = self._make_room()
                 self._visitors[session] = Visitor(self.page, self.drawn)
-            return self._visitors[session]
+            visitor = self._visitors[session]
+        for one in sent_away:
+            one.leave()
+        return visitor
 
     def find(self, session: str) -> Visitor | None:
         """Returns the visitor of a browser's session; None who played nothing yet."""
         with self._lock:
             return self._visitors.get(session)
 
-    def _make_room(self) -> None:
-        """Lets go of who plays nothing, the oldest first."""
+    def _make_room(self) -> list[Visitor]:
+        """Lets go of who plays nothing, the oldest first; returns them."""
+        sent_away = []
         while len(self._visitors) >= _MOST_VISITORS:
             idle = [name for name, one in self._visitors.items() if not one.is_playing]
             if not idle:
@@ -353,7 +370,8 @@ class Visitors:
                     f"{_MOST_VISITORS} others play something here: stop one of them, "
                     "or close its page"
                 )
-            self._visitors.pop(idle[0]).leave()
+            sent_away.append(self._visitors.pop(idle[0]))
+        return sent_away
 
     def drawn(self) -> pathlib.Path:
         """Returns the drawn example; the first who asks waits until it is drawn."""
@@ -389,7 +407,9 @@ class Visitors:
             visitor.leave()
 
     def close(self) -> None:
-        """Ends all calls."""
+        """Ends all calls; there can be no others."""
+        with self._lock:
+            self._is_closed = True
         for session in list(self._visitors):
             self.leave(session)
         with contextlib.suppress(OSError):

@@ -6,7 +6,7 @@ import math
 
 # So many packets in a row from long ago come from a sender that started afresh, and so
 # many from far ahead tell of a stall; of fewer the stamps are wrong.
-_AGREE = 10
+AGREE = 10
 
 
 class SenderClock:
@@ -51,9 +51,9 @@ class SenderClock:
         is_early = place > next_secs + self._early_secs
         self._n_late = self._n_late + 1 if is_late else 0
         self._n_early = self._n_early + 1 if is_early else 0
-        if self._n_late >= _AGREE:
+        if self._n_late >= AGREE:
             self._new_origin_secs = secs
-        return place, not is_late and not 0 < self._n_early < _AGREE
+        return place, not is_late and not 0 < self._n_early < AGREE
 
     def heard(self, secs: float) -> None:
         """Takes the time up to which a packet that is believed reaches."""

@@ -42,11 +42,15 @@ class CCCMetric(keras.metrics.Metric):
 
         Raises:
           ValueError: if `sample_weight` is given.
+          RuntimeError: under a strategy in whose scope the metric was not made.
         """
         if sample_weight is not None:
             raise ValueError("CCCMetric takes no sample_weight: mark labels as NaN")
         context = tf.distribute.get_replica_context()
+        # None where Keras only asks for shapes.
         row = 0 if context is None else context.replica_id_in_sync_group
+        if context and context.num_replicas_in_sync > self.moments.shape[0]:
+            raise RuntimeError("CCCMetric: must be made in the strategy's scope")
         state = tf.convert_to_tensor(self.moments)
         merged = _merge(state[row], _moments(y_true, y_pred))
         self.moments.assign(tf.tensor_scatter_nd_update(state, [[row]], merged[None]))

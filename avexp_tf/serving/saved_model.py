@@ -221,7 +221,8 @@ def _keep_once(archive: keras.export.ExportArchive) -> None:
     """Lets the checkpoint hold each variable once.
 
     Keras lists a model's variables in its own wrappers, and beside them TensorFlow's
-    variables that these hold, which to a checkpoint are others: it stores both.
+    variables that these hold, which to a checkpoint are others: it stores both. These
+    lists are no public ones; without them an export is larger, and right.
     """
     trackable = getattr(archive, "_tf_trackable", archive)
     for name in ("variables", "trainable_variables", "non_trainable_variables"):

@@ -131,6 +131,8 @@ class RunDir:
         """
         files.make_folder(self.path)
         self.check(experiment, manifest)
+        # Of a run that lost its weights; until they are made again it is not finished.
+        (self.path / "result.json").unlink(missing_ok=True)
         self._write_json("environment.json", environment.describe())
         # In this order, so that a manifest without settings is never one of a run.
         self._write_json(config.FILE_NAME, config.to_dict(experiment))
@@ -152,7 +154,7 @@ class RunDir:
         ]
         if all(known) and self.manifest() != manifest:
             raise errors.RunError(
-                f"{self.path}: holds a run on other records: those of "
+                f"{self.path}: holds a run on other records, or those of "
                 f"{experiment.data.records} were changed since; choose another "
                 "--run_dir"
             )
@@ -281,13 +283,10 @@ class RunDir:
     def result(self) -> dict[str, Any] | None:
         """Returns what was best, or None if the run has not finished.
 
-        Nor has one that lost its weights or its history: whoever goes on with it makes
-        them again.
+        Nor has one that lost its weights: whoever goes on with it makes them again.
         """
         path = self.path / "result.json"
-        if not (
-            path.exists() and self.weights_path.exists() and self.history_path.exists()
-        ):
+        if not (path.exists() and self.weights_path.exists()):
             return None
         try:
             return json.loads(path.read_text(encoding="utf-8"))

@@ -72,11 +72,14 @@ def test_locations_stay_as_they_are_listed(predictions, tmp_path):
 
 
 def test_a_list_of_other_recordings_is_told(predictions, tmp_path):
-    (tmp_path / "f.txt").write_text("test_set/a/00001.jpg\n")
-    listed = submission.read_frames(tmp_path / "f.txt")
-    message = "listed is test_set/a/00001.jpg, predicted is a"
-    with pytest.raises(errors.DataError, match=message):
-        submission.write_file(predictions, tmp_path / "out.txt", listed)
+    for location in ("test_set/a/00001.jpg", "a/00002.jpg"):
+        (tmp_path / "f.txt").write_text(f"{location}\n")
+        listed = submission.read_frames(tmp_path / "f.txt")
+        message = f"listed is {location}, predicted is a"
+        with pytest.raises(errors.DataError, match=message):
+            submission.write_file(predictions, tmp_path / "out.txt", listed)
+    with pytest.raises(errors.DataError, match="predicted is nothing"):
+        submission.write_file({}, tmp_path / "out.txt")
     assert not (tmp_path / "out.txt").exists()
 
 

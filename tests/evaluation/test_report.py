@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from avexp_tf import errors
+from avexp_tf.data import condition as conditions_lib
 from avexp_tf.evaluation import document
 from avexp_tf.evaluation import figure_file
 from avexp_tf.evaluation import figures
@@ -149,6 +150,22 @@ def test_the_lines_of_a_figure(models, tmp_path, monkeypatch):
             "0.3",
             "0",
         ]
+    plt.close(figure)
+
+
+def test_a_figure_shows_the_points_that_were_tested(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(figure_file.plt, "close", drawn.append)
+    texts = ("none", "video:frame_zero:0.25", "video:frame_zero:0.75")
+    tested = [conditions_lib.parse(text) for text in texts]
+    figures.draw_all(results_of(["baseline"], tested), tmp_path)
+    monkeypatch.undo()
+    (figure,) = drawn
+    assert [axis.get_title() for axis in figure.axes] == ["(b) Frame-Zero", ""]
+    labels = [text.get_text() for text in figure.axes[1].get_xticklabels()]
+    assert labels == ["0.75", "0.25", "0"]
+    (line,) = (one for one in figure.axes[0].lines if one.get_label() == "Baseline")
+    assert np.isfinite(line.get_ydata()).all() and len(line.get_ydata()) == 3
     plt.close(figure)
 
 

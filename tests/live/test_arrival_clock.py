@@ -90,3 +90,42 @@ def test_a_clock_that_drifts_is_followed_for_hours():
             arrival_clock.ArrivalClock(0.0), zip(rate * now_secs, now_secs, strict=True)
         )
         assert np.abs(late).max() < 0.06
+
+
+@pytest.mark.parametrize("stall_secs", [3.0, 8.0])
+def test_a_file_that_stalls_goes_on_at_its_own_speed(stall_secs):
+    clock, now_secs, places = arrival_clock.ArrivalClock(0.0), 100.0, []
+    stamps = np.arange(0, 20, 0.04)
+    for secs in stamps:
+        if secs == stamps[250]:
+            now_secs += stall_secs
+        place, due_secs = clock.arrived(secs, now_secs)
+        now_secs = max(now_secs, due_secs)
+        places.append(place)
+    assert now_secs - 100.0 == pytest.approx(20 + stall_secs, abs=0.6)
+    assert clock.now(now_secs) == pytest.approx(places[-1], abs=0.1)
+
+
+def test_slides_of_a_file_wait_for_their_time():
+    clock, now_secs = arrival_clock.ArrivalClock(0.0), 100.0
+    for secs in np.arange(0, 80, 8.0):
+        now_secs = max(now_secs, clock.arrived(secs, now_secs)[1])
+    assert now_secs == pytest.approx(172.0, abs=0.1)
+
+
+def test_what_was_held_up_comes_at_once_and_ends_in_the_present():
+    clock = arrival_clock.ArrivalClock(5.0)
+    placed(clock, steady(0, 10, 100))
+    placed(clock, [(secs, 130.0) for secs in np.arange(10, 30, 0.04)])
+    places, late = placed(clock, steady(30, 40, 100))
+    np.testing.assert_allclose(late, 0.0, atol=1e-6)
+    _, due_secs = clock.arrived(40.0, 140.0)
+    assert due_secs == pytest.approx(140.0)
+
+
+def test_wrong_stamps_that_do_not_agree_are_not_another_clock():
+    clock = arrival_clock.ArrivalClock(5.0)
+    placed(clock, steady(0, 4, 100))
+    placed(clock, [(4 + (-1) ** k * 100.0 * (k + 1), 104.0) for k in range(30)])
+    _, late = placed(clock, steady(4, 8, 100))
+    np.testing.assert_allclose(late, 0.0, atol=1e-9)

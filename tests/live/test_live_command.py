@@ -1,9 +1,12 @@
 """The command, from a file to the table, and what stands in for devices."""
 
+import contextlib
 import csv
 import itertools
 import os
+import pty
 import signal
+import sys
 import types
 
 import numpy as np
@@ -11,7 +14,6 @@ import pytest
 from absl import flags
 
 from avexp_tf import errors
-from avexp_tf import termination
 from avexp_tf.live import __main__ as command
 from avexp_tf.live import estimate_table
 from avexp_tf.live import recognizer
@@ -119,17 +121,29 @@ def test_whatever_ends_a_call_leaves_its_table(tmp_path, monkeypatch, name):
                     if k == 60:
                         os.kill(os.getpid(), getattr(signal, name))
 
+    def told_again(path):
+        """A terminal that is closed may say so twice."""
+        with writing(path) as write:
+            yield write
+            os.kill(os.getpid(), getattr(signal, name))
+
     monkeypatch.setattr(
         recognizer.Recognizer, "open", lambda m, live, *_: calls.recognizer_of(live)
     )
     monkeypatch.setattr(command.runtime, "set_up", lambda: None)
-    # Where the tests themselves were started by nohup.
-    monkeypatch.setattr(termination, "_is_ignored", lambda number: False)
     monkeypatch.setattr(sources, "DeviceSource", lambda *_: Endless())
+    writing = estimate_table.writing
+    monkeypatch.setattr(
+        estimate_table, "writing", contextlib.contextmanager(told_again)
+    )
+    # Where the tests themselves were started by nohup.
+    before = signal.signal(getattr(signal, name), signal.default_int_handler)
     table = tmp_path / "a.csv"
     flags.FLAGS.model, flags.FLAGS.csv = "m", str(table)
-    with termination.raised_on_sigterm():
+    try:
         assert command.main(["avexp-live"]) == 0
+    finally:
+        signal.signal(getattr(signal, name), before)
     rows = table.read_text().splitlines()
     assert 40 < len(rows) < 100 and list(tmp_path.iterdir()) == [table]
 
@@ -204,6 +218,22 @@ def test_a_camera_that_is_not_there_is_told(monkeypatch):
     monkeypatch.setattr(sources.cv2, "VideoCapture", Camera)
     with pytest.raises(errors.DataError, match="camera 3: can't be opened"):
         sources.DeviceSource(3, microphone=False)
+
+
+def test_a_terminal_that_is_gone_ends_no_call(monkeypatch):
+    leading, following = pty.openpty()
+    with open(following, "w") as terminal_file:
+        monkeypatch.setattr(sys, "stderr", terminal_file)
+        os.close(leading)
+        written = []
+        with calls.recognizer_of() as call:
+            for k in range(60):
+                call.push_video(calls.picture(True), k / 30)
+            found = [call.poll(k / 30) for k in range(60)]
+        assert command._follow(iter(found), written.extend) == len(written) > 40
+        monkeypatch.undo()
+        with contextlib.suppress(OSError):
+            terminal_file.close()
 
 
 def test_a_call_of_nothing_is_refused():

@@ -378,7 +378,9 @@ def test_who_stops_while_it_starts_has_stopped_it(opening, ended_by):
         starting.join()
         assert tokens == [""] and not visitor.is_playing and visitor.view() is None
         if ended_by == "leave":
-            with pytest.raises(errors.DataError, match="was closed: load it again"):
+            with pytest.raises(
+                errors.DataError, match="lost its connection: load it again"
+            ):
                 visitors.of("tab")
 
 
@@ -411,6 +413,23 @@ def test_who_plays_is_not_sent_away(opening, monkeypatch):
         visitors.of("one").stop()
         visitors.of("three").play_browser()
         assert visitors.find("one") is None and visitors.find("two").is_playing
+
+
+def test_who_is_starting_is_not_sent_away(opening, monkeypatch):
+    begun, may_go_on = opening
+    monkeypatch.setattr(page_sessions, "_MOST_VISITORS", 1)
+    config = page_sessions.PageConfig({"A": calls.predictor_of()})
+    with page_sessions.Visitors(config) as visitors:
+        starting = threading.Thread(target=visitors.of("one").play_browser)
+        starting.start()
+        assert begun.wait(20)
+        with pytest.raises(errors.DataError, match="1 others play something here"):
+            visitors.of("two")
+        may_go_on.set()
+        starting.join()
+        assert visitors.find("one").is_playing
+    with pytest.raises(errors.DataError, match="lost its connection"):
+        visitors.of("two")
 
 
 def test_the_example_is_drawn_once(monkeypatch):

@@ -191,7 +191,7 @@ def _videos(folder: str | os.PathLike[str]) -> dict[str, list[pathlib.Path]]:
     if not pathlib.Path(folder).is_dir():
         raise errors.DataError(f"--videos={folder}: no such folder")
     found: dict[str, list[pathlib.Path]] = {}
-    for path in filter(media_corpus.is_media, files.below(folder)):
+    for path in files.below(folder, media_corpus.SUFFIXES):
         named = found.setdefault(path.stem, [])
         if not any(path.samefile(other) for other in named):
             named.append(path)

@@ -186,8 +186,7 @@ def write_file(
       What was written.
 
     Raises:
-      errors.DataError: if it can't be written, or no frame of a list is of a recording
-        that was predicted.
+      errors.DataError: if it can't be written, or no frame has a prediction.
     """
     if frames is None:
         frames = [
@@ -195,21 +194,22 @@ def write_file(
             for name, values in sorted(predictions.items())
             for tick in range(len(values))
         ]
-    listed = {frame.recording_id for frame in frames}
-    if not listed & set(predictions):
+    lines, n_missing = [f"{_LOCATION},{','.join(config.TARGETS)}\n"], 0
+    for name, tick, location in frames:
+        values = predictions.get(name)
+        row = values[tick] if values is not None and tick < len(values) else None
+        text, is_missing = _text(row)
+        lines.append(f"{location},{text}\n")
+        n_missing += is_missing
+    if n_missing == len(frames):
+        listed_first = f": listed is {frames[0].location}" if frames else ""
         raise errors.DataError(
-            f"none of the frames has a prediction: listed is {frames[0].location}, "
-            f"predicted is {min(predictions)}"
+            f"none of the frames has a prediction{listed_first}, predicted is "
+            f"{min(predictions, default='nothing')}"
         )
-    n_missing = 0
     with files.replacing(out) as file:
-        file.write(f"{_LOCATION},{','.join(config.TARGETS)}\n".encode())
-        for name, tick, location in frames:
-            values = predictions.get(name)
-            row = values[tick] if values is not None and tick < len(values) else None
-            text, is_missing = _text(row)
-            file.write(f"{location},{text}\n".encode())
-            n_missing += is_missing
+        file.write("".join(lines).encode())
+    listed = {frame.recording_id for frame in frames}
     unlisted = tuple(sorted(set(predictions) - listed))
     return Report(len(listed), len(frames), n_missing, unlisted)
 

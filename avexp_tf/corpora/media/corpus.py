@@ -102,7 +102,7 @@ def find(media: Sequence[str], flag: str = "--media=") -> list[pathlib.Path]:
     found: set[pathlib.Path] = set()
     for one in media:
         if os.path.isdir(one):
-            paths = [path for path in files.below(one) if is_media(path)]
+            paths = files.below(one, SUFFIXES)
         elif os.path.exists(one):
             paths = [pathlib.Path(one)]
         else:
@@ -112,11 +112,6 @@ def find(media: Sequence[str], flag: str = "--media=") -> list[pathlib.Path]:
             raise errors.DataError(f"{flag}{one}: there is no media file")
         found.update(paths)
     return sorted(found, key=lambda path: (path.name, str(path)))
-
-
-def is_media(path: pathlib.Path) -> bool:
-    """Returns whether a file's name is that of a recording."""
-    return path.suffix.lower() in SUFFIXES
 
 
 def log(line: str) -> None:

@@ -83,9 +83,10 @@ class SyntheticConfig(config.Checked):
         for name in ("no_face", "silence"):
             share = getattr(self, name)
             if share > ticks / (ticks + 1):
+                most = math.floor(1000 * ticks / (ticks + 1)) / 1000
                 raise errors.ConfigError(
-                    f"--{name}={share:g}: must be at most {ticks / (ticks + 1):.3g} "
-                    f"where a stretch lasts --gap_secs={self.gap_secs:g}"
+                    f"--{name}={share:g}: must be at most {most:g} where a stretch "
+                    f"lasts --gap_secs={self.gap_secs:g}"
                 )
         if self.min_ticks > self.max_ticks:
             raise errors.ConfigError(
