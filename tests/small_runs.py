@@ -68,6 +68,17 @@ def write_run(folder, settings):
     return folder
 
 
+def forget_flags():
+    """Removes the flags of commands that ran in this process.
+
+    Alone in its process, a command defines its own: another one's of the same name,
+    with another default, must not be there.
+    """
+    by_module = flags.FLAGS.flags_by_module_dict()
+    for flag in list(by_module.get(avexp_flags.MODULE, [])):
+        delattr(flags.FLAGS, flag.name)
+
+
 def call(capsys, main, *arguments):
     """Runs a command in this process.
 
@@ -80,11 +91,7 @@ def call(capsys, main, *arguments):
       Exit code, stdout, and stderr without progress bars, as lists of lines.
     """
     capsys.readouterr()
-    # Alone in its process, a command defines its own flags: another one's of the same
-    # name, with another default, must not be there.
-    by_module = flags.FLAGS.flags_by_module_dict()
-    for flag in list(by_module.get(avexp_flags.MODULE, [])):
-        delattr(flags.FLAGS, flag.name)
+    forget_flags()
     with pytest.raises(SystemExit) as exit_:
         cli.run(main.main, main.define_flags, main.__doc__, ["x", *map(str, arguments)])
     captured = capsys.readouterr()

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+import small_runs
 from absl import flags as absl_flags
 
 from avexp_tf import cli
@@ -97,10 +98,10 @@ def define_width():
 
 @pytest.fixture(autouse=True)
 def _flags():
-    """Leaves no flag and no value behind."""
+    """Finds no flag and leaves none behind."""
+    small_runs.forget_flags()
     yield
-    if "avexp_test_width" in absl_flags.FLAGS:
-        delattr(absl_flags.FLAGS, "avexp_test_width")
+    small_runs.forget_flags()
 
 
 @pytest.mark.parametrize("order", [1, -1])

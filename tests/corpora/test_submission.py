@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-from absl import flags
-from absl.testing import flagsaver
+import small_runs
 
 from avexp_tf import errors
 from avexp_tf import submit
@@ -91,17 +90,14 @@ def test_a_list_of_other_recordings_is_told(predictions, tmp_path):
         (["--predictions=a.txt", "--out=.", "--per_recording"], "predictions"),
     ],
 )
-def test_no_input_is_overwritten(words, name, tmp_path, monkeypatch):
+def test_no_input_is_overwritten(words, name, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for file in ("p.csv", "a.txt"):
         write(tmp_path / file, [("a", 0, 0.5, 0.5)])
     (tmp_path / "f.txt").write_text("a/00001.jpg\n")
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    with flagsaver.flagsaver():
-        submit.define_flags()
-        flags.FLAGS(["avexp-submit", *words])
-        with pytest.raises(errors.ConfigError, match=f"is the input --{name}"):
-            submit.main(["avexp-submit"])
+    code, _, said = small_runs.call(capsys, submit, *words)
+    assert code == 2 and f"is the input --{name}" in said[-1]
     assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
 
