@@ -7,7 +7,6 @@ ends in the same one line, as `avexp_tf.Error`. Tables come back as pandas DataF
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import os
 from collections.abc import Sequence
@@ -281,6 +280,7 @@ def train(
       errors.DataError: if the records can't be used.
       errors.RunError: if the folder is another run's, or the loss is not finite.
     """
+    strategy = arguments.text("strategy", strategy)
     experiment = _experiment(arguments.path("records", records), strategy, settings)
     run_dir = arguments.path("run_dir", run_dir)
     _start()
@@ -302,6 +302,7 @@ def evaluate(
     records: Path | None = None,
     out: Path | None = None,
     eval_stride: int = 0,
+    on_corrupt: str = "",
 ) -> pd.DataFrame:
     """Measures trained models under loss, as `avexp-evaluate` does.
 
@@ -315,6 +316,7 @@ def evaluate(
       out: Folder for results.csv, recordings.csv, report.md and the paper's figures;
         None writes none.
       eval_stride: Ticks between clips; 0 as in training.
+      on_corrupt: What a damaged record does, fail or skip; empty as in training.
 
     Returns:
       One row per model, condition, loss seed and target, with the CCC over the split.
@@ -331,6 +333,7 @@ def evaluate(
     out = None if out is None else arguments.path("out", out)
     loss_seeds = arguments.listed("loss_seeds", loss_seeds)
     split = arguments.text("split", split)
+    records = arguments.path_or_none("records", records)
     _start()
     from avexp_tf.data import pipeline
     from avexp_tf.evaluation import sweep
@@ -340,12 +343,11 @@ def evaluate(
     seeds = sweep.check_seeds("loss_seeds", [str(seed) for seed in loss_seeds])
     models = [trained_model.TrainedModel.load(path) for path in paths]
     sweep.check_names(models)
-    data = models[0].run_dir.config().data
-    if records is not None:
-        data = dataclasses.replace(data, records=arguments.path("records", records))
-    if eval_stride:
-        data = dataclasses.replace(data, eval_stride=eval_stride)
-    result = sweep.evaluate(models, pipeline.Source.open(data, split), tested, seeds)
+    data = sweep.data_of(models, records, eval_stride, on_corrupt)
+    source = pipeline.Source.open(data, split)
+    result = sweep.evaluate(models, source, tested, seeds)
+    for name in source.reader.lost.names:
+        print(f"skipped, damaged: {name}")
     if out is not None:
         from avexp_tf.evaluation import figures
         from avexp_tf.evaluation import report

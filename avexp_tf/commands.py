@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import importlib.metadata
 import importlib.util
+import os
 import pathlib
 import sys
 
@@ -41,8 +42,13 @@ def run() -> None:
     if not words or words[0] in ("-h", "--help", "-help", "help"):
         print("avexp COMMAND, the same as avexp-COMMAND; each answers --help.\n")
         width = max(map(len, commands))
-        for name, script in commands.items():
-            print(f"    {name.ljust(width)}  {summary(script)}")
+        try:
+            for name, script in commands.items():
+                print(f"    {name.ljust(width)}  {summary(script)}")
+            sys.stdout.flush()
+        except BrokenPipeError:  # as with `| head -3`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(141)
         return
     if words[0] == "--version":
         print(importlib.metadata.version("avexp-tf"))

@@ -73,8 +73,9 @@ def main(argv: Sequence[str]) -> None:
         values.jobs,
         values.resamples,
     )
-    exported = saved_model.export(out / "clip_zero", out / "export")
-    worst = check.largest_difference(exported, out / "clip_zero", base.data)
+    shown = next(one for one in trainings if one.experiment.train.name == "clip_zero")
+    exported = saved_model.export(shown.run_path, out / "export")
+    worst = check.largest_difference(exported, shown.run_path, base.data)
     print(table)
     print(f"the reloaded export differs from Keras by at most {worst:.1e}")
     for name in ("records", *names):

@@ -8,14 +8,12 @@ table.
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Sequence
 
 from absl import flags
 
 from avexp_tf import cli
-from avexp_tf import config
 from avexp_tf import errors
 from avexp_tf import files
 from avexp_tf import flags as avexp_flags
@@ -37,6 +35,11 @@ def define_flags() -> None:
         ("records", "", "Records to evaluate on; by default those of the training."),
         ("split", "validation", "Split to evaluate on."),
         ("eval_stride", 0, "Ticks between clips; by default as in training."),
+        (
+            "on_corrupt",
+            "",
+            "What a damaged record does, fail or skip; by default as in training.",
+        ),
         ("out", "", "Folder for the results; by default `sweep` in the first run."),
         ("predictions", "", "CSV file for every prediction of every tick."),
     ):
@@ -66,11 +69,11 @@ def main(argv: Sequence[str]) -> None:
         raise errors.ConfigError(f"--run_dir={values.run_dir}: has an empty name")
     models = [trained_model.TrainedModel.load(path) for path in run_paths]
     sweep.check_names(models)
-    data: config.DataConfig = models[0].run_dir.config().data
-    if values.records:
-        data = dataclasses.replace(data, records=values.records)
-    if values["eval_stride"].present:
-        data = dataclasses.replace(data, eval_stride=values.eval_stride)
+    if values["eval_stride"].present and values.eval_stride < 1:
+        raise errors.ConfigError(
+            f"--eval_stride={values.eval_stride}: must be at least 1"
+        )
+    data = sweep.data_of(models, values.records, values.eval_stride, values.on_corrupt)
     source = pipeline.Source.open(data, values.split)
     out = values.out or os.path.join(run_paths[0], "sweep")
     # What can't be written is known before the work, not after.

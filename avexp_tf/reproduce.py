@@ -21,6 +21,7 @@ from absl import flags
 from avexp_tf import cli
 from avexp_tf import config
 from avexp_tf import errors
+from avexp_tf import files
 from avexp_tf import flags as avexp_flags
 from avexp_tf import runtime
 
@@ -135,6 +136,7 @@ def run_study(
     dev = study.measure(
         run_paths, base.data, "dev", [conditions.NONE], loss_seeds, kept
     )
+    files.remove_temporaries(out)  # of a report that was killed
     found = findings.gather(base.data.records, validation, dev, run_paths, n_resamples)
     table, names = study_report.write(found, out)
     return table, names, trainings

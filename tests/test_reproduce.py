@@ -1,6 +1,7 @@
 """A study's report: whole, the same after any stop, and true to its tables."""
 
 import dataclasses
+import json
 import re
 import shutil
 
@@ -13,6 +14,7 @@ from avexp_tf import errors
 from avexp_tf import reproduce
 from avexp_tf.corpora import synthetic
 from avexp_tf.data import condition as conditions
+from avexp_tf.data import manifest as manifests
 from avexp_tf.data import pipeline
 from avexp_tf.data import prepare
 from avexp_tf.evaluation import protocol
@@ -338,3 +340,35 @@ def test_a_run_that_is_made_again_is_not_finished_before_it_is(
             experiments.train(run.config(), run.path)
     assert run.weights_path.exists() and run.result() is None
     assert experiments.train(run.config(), run.path)["epochs"] == 2
+
+
+def test_sound_is_normalised_as_the_model_learnt(trained, tmp_path):
+    """Records of other statistics: what is predicted does not follow from these."""
+    louder = tmp_path / "louder"
+    shutil.copytree(trained / "records", louder)
+    manifest = manifests.Manifest.load(louder)
+    statistics = manifest.audio_statistics
+    shifted = dataclasses.replace(
+        statistics, mean=tuple(mean + 5.0 for mean in statistics.mean)
+    )
+    dataclasses.replace(manifest, audio_statistics=shifted).save(louder)
+    model = trained_model.TrainedModel.load(trained / "runs" / "baseline")
+    found = []
+    for records in (trained / "records", louder):
+        source = pipeline.Source.open(base_of(records).data, "validation")
+        result = sweeps.evaluate([model], source, [conditions.NONE], (1,)).results
+        found.append(result["ccc"].to_numpy())
+    np.testing.assert_allclose(found[0], found[1], atol=1e-6)
+
+
+def test_models_of_other_clips_are_not_evaluated_together(trained, tmp_path):
+    paths = [trained / "runs" / "baseline", tmp_path / "other"]
+    shutil.copytree(paths[0], paths[1])
+    settings = run_dirs.RunDir(paths[1]).config()
+    data = dataclasses.replace(settings.data, clip_ticks=20)
+    settings = dataclasses.replace(settings, data=data)
+    (paths[1] / "config.json").write_text(json.dumps(config.to_dict(settings)))
+    models = [trained_model.TrainedModel.load(path) for path in paths]
+    with pytest.raises(errors.ConfigError, match="clip_ticks are 40 and 20: evaluate"):
+        sweeps.data_of(models)
+    assert sweeps.data_of(models[:1], eval_stride=7).clip_stride == 7

@@ -22,6 +22,7 @@ from avexp_tf import config
 from avexp_tf import errors
 from avexp_tf.data import clips
 from avexp_tf.data import condition as conditions
+from avexp_tf.data import contents
 from avexp_tf.data import manifest as manifests
 from avexp_tf.data import record_reader
 from avexp_tf.data import schema
@@ -71,6 +72,11 @@ class Source:
             manifest, data.records, split, data.on_corrupt
         )
         return cls(manifest, reader, split, data)
+
+    def normalised_by(self, statistics: contents.AudioStatistics) -> Source:
+        """Returns the same records, their sound normalised by other statistics."""
+        manifest = dataclasses.replace(self.manifest, audio_statistics=statistics)
+        return dataclasses.replace(self, manifest=manifest)
 
     def reading(self, batches: Iterable[Any]) -> Iterator[Any]:
         """Goes through batches of this source and explains what can't be read.

@@ -214,14 +214,26 @@ def measure(
         title = f"sweep of {split} {number}/{len(groups)}"
         models = [trained_model.TrainedModel.load(runs[place].path) for place in group]
         ticks, measured = sweeps.measure(models, wanted, source, sweep, title=title)
-        ticks.save(ticks_path, shared)
+        lost = source.reader.lost.names
+        if lost and len(missing) < len(runs):
+            raise errors.DataError(
+                f"{data.records}: {lost[0]} is damaged now, and was not when other "
+                f"models were measured: mend it, or remove {kept}"
+            )
+        is_kept = not lost  # what is kept is of all ticks
+        if is_kept:
+            ticks.save(ticks_path, shared)
         for name, one in zip(wanted, measured[len(group) :], strict=True):
-            one.save(best_paths[name], shared)
             best[name] = one
+            if is_kept:
+                one.save(best_paths[name], shared)
         for place, one in zip(group, measured, strict=False):
-            one.save(paths[place], keys[place])
             found[place] = one
+            if is_kept:
+                one.save(paths[place], keys[place])
         wanted = {}
+    for name in source.reader.lost.names:
+        print(f"skipped, damaged: {name}")
     whole = [one for one in found if one is not None]
     optimum = {name: one for name, one in best.items() if one is not None}
     entries = source.manifest.split(split).recordings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import dataclasses
 import os
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -38,6 +39,41 @@ def sweep_of(
     ]
 
 
+def data_of(
+    models: Sequence[trained_model.TrainedModel],
+    records: str = "",
+    eval_stride: int = 0,
+    on_corrupt: str = "",
+) -> config.DataConfig:
+    """Returns what models are evaluated on together.
+
+    Args:
+      models: Whose own settings are taken where none are given.
+      records: Folder of records.
+      eval_stride: Ticks between clips.
+      on_corrupt: See `config.DataConfig`.
+
+    Raises:
+      errors.ConfigError: if a value breaks its rule, or the models' own differ.
+    """
+    settings = (("records", records), ("eval_stride", eval_stride))
+    given: dict[str, Any] = {name: value for name, value in settings if value}
+    if on_corrupt:
+        given["on_corrupt"] = on_corrupt
+    found = [
+        dataclasses.replace(model.run_dir.config().data, **given) for model in models
+    ]
+    for model, one in zip(models, found, strict=True):
+        for name in ("clip_ticks", "clip_stride"):
+            if getattr(one, name) != getattr(found[0], name):
+                raise errors.ConfigError(
+                    f"{models[0].run_dir.path} and {model.run_dir.path}: their {name} "
+                    f"are {getattr(found[0], name)} and {getattr(one, name)}: evaluate "
+                    "them apart"
+                )
+    return found[0]
+
+
 def evaluate(
     models: Sequence[trained_model.TrainedModel],
     source: pipeline.Source,
@@ -60,6 +96,9 @@ def evaluate(
     Raises:
       errors.DataError: if a model takes other inputs than the records hold.
     """
+    source = trained_model.source_for(
+        [model.run_dir.manifest() for model in models], source
+    )
     sweep = sweep_of(tested, loss_seeds)
     variants = list(dict.fromkeys(model.variant for model in models))
     known = optima.predictors(source.manifest, variants)
@@ -128,6 +167,10 @@ def measure(
             ticks.append(measurements.Ticks.of(segment, row))
             write(segment)
             bar.update(len(segment.labels))
+    if not ticks:
+        raise errors.DataError(
+            f"{source.data.records}: all records of {source.split} are damaged"
+        )
     return measurements.Ticks.joined(ticks), [
         measurements.Measurement(one, np.concatenate(parts))
         for one, parts in zip(total, unablated, strict=True)

@@ -149,7 +149,7 @@ def _encoder(
         )(x, key_mask=mask)
     if not model_config.num_layers:
         # Without attention nothing else would follow from `valid`.
-        x = x * ops.cast(valid, x.dtype)[..., None]
+        x = x * ops.expand_dims(ops.cast(valid, x.dtype), -1)
     if model_config.norm == "pre":
         x = layers.LayerNormalization(epsilon=1e-6, dtype=policy, name=f"{name}_norm")(
             x

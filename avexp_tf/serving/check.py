@@ -27,6 +27,7 @@ SAVED_MODEL = "saved_model"
 LITERT = "litert_"  # and the variant
 SERVER = "server"  # and the address
 
+_CLIPS = 8  # in one request to a server
 _NOT_TAKEN = {"video_only": ("audio",), "audio_only": ("video", "background")}
 
 
@@ -97,7 +98,16 @@ def server_candidate(address: str) -> parity.Candidate:
         inputs = {
             name: value for name, value in request.items() if not name.startswith(lost)
         }
-        return server.predict(signature, inputs)
+        n_clips = min(len(value) for value in inputs.values())
+        # A whole batch may be more than a server takes at once.
+        parts = [
+            server.predict(
+                signature,
+                {name: value[k : k + _CLIPS] for name, value in inputs.items()},
+            )
+            for k in range(0, n_clips, _CLIPS)
+        ]
+        return np.concatenate(parts)
 
     return parity.Candidate(f"{SERVER} {address}", parity.FLOAT32, call)
 
@@ -119,8 +129,13 @@ def source_of(
     if records:
         data = dataclasses.replace(data, records=records)
     source = pipeline.Source.open(data, split)
-    trained_model.check_same_inputs(run_dir.manifest(), source.manifest, data.records)
-    return source
+    manifest = run_dir.manifest()
+    if source.manifest.has_background != manifest.has_background:
+        raise errors.DataError(
+            f"{data.records}: one of these records and those of the training has "
+            "backgrounds, the other has not"
+        )
+    return trained_model.source_for([manifest], source)
 
 
 def largest_difference(

@@ -116,6 +116,8 @@ def convert(
             try:
                 with _quiet():
                     content = _converted(folder, name, calibration, run_dir)
+            except errors.AvexpError:
+                raise  # of the records that it is calibrated on
             except Exception as error:  # of the converter, which raises anything
                 reason = (str(error).splitlines() or [type(error).__name__])[0]
                 raise errors.RunError(
@@ -195,7 +197,8 @@ def _examples(
     manifest = run_dir.manifest()
     ablations = conditions.parse_ablations((_CALIBRATION,))
     seen = 0
-    for inputs, _ in pipeline.training_batches(source, ablations, _SEED, 0):
+    batches = pipeline.training_batches(source, ablations, _SEED, 0)
+    for inputs, _ in source.reading(batches):
         batch = {name: tensor.numpy() for name, tensor in inputs.items()}
         batch["audio_row_present"] = (batch["audio"] != 0).any(axis=-1)
         for name in config.MODALITIES:

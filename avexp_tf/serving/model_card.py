@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import datetime
+import math
 import os
 import pathlib
 from collections.abc import Mapping
@@ -100,7 +101,7 @@ def metrics(
 
 def _result(row: dict[str, str], path: pathlib.Path) -> dict[str, Any]:
     try:
-        return {
+        found: dict[str, Any] = {
             "modality": row["modality"],
             "pattern": row["pattern"],
             "p": float(row["p"]),
@@ -110,6 +111,9 @@ def _result(row: dict[str, str], path: pathlib.Path) -> dict[str, Any]:
             "ccc": float(row["ccc"]) if row["ccc"] else None,
             "n_ticks": int(row["n_ticks"]),
         }
+        if not all(map(math.isfinite, (found["p"], found["ccc"] or 0.0))):
+            raise ValueError(f"p={row['p']}, ccc={row['ccc']}: must be finite numbers")
+        return found
     except ValueError as error:
         raise errors.DataError(f"{path}: {error}") from None
 

@@ -168,7 +168,7 @@ def measure(
     sweep = [(((conditions.parse(text),),), _LOSS_SEED) for text in tested]
     batches = pipeline.evaluation_batches(source, sweep, max_recordings)
     with tqdm.tqdm(desc="parity", unit="clip") as bar:
-        for tensors in batches:
+        for tensors in source.reading(batches):
             batch = {name: tensor.numpy() for name, tensor in tensors.items()}
             for part in _of_one_length(batch):
                 gate.add(part)

@@ -109,6 +109,10 @@ class RecordPredictor:
             dtype = tf.dtypes.as_dtype(field.dtype.newbyteorder("="))
             # The operator that pads has no kernel for float16.
             raw_dtype = tf.int16 if dtype == tf.float16 else dtype
+            if field.rows == "margin" and not self._layout.shape(field, 0)[0]:
+                # Without a context there is no margin, and nothing can't be decoded.
+                records[field.key] = tf.zeros([tf.shape(n_ticks)[0], 0], dtype)
+                continue
             with tf.control_dependencies(checks):
                 flat = tf.io.decode_raw(
                     found[field.key], raw_dtype, fixed_length=rows[0] * row_bytes

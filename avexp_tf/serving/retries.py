@@ -22,11 +22,13 @@ class Retries:
       most: Tries after the first one.
       first_wait_secs: Before the second try; doubled after each, and drawn between half
         and all of it, so that many clients don't come back at once.
+      longest_wait_secs: Where doubling ends.
     """
 
     deadline_secs: float = 30.0
-    most: int = 4
+    most: int = 100
     first_wait_secs: float = 0.1
+    longest_wait_secs: float = 2.0
 
     def run(self, call: Callable[[float], _Answer]) -> _Answer:
         """Calls until there is an answer.
@@ -52,5 +54,5 @@ class Retries:
                 if attempt == self.most or time.monotonic() + pause >= end:
                     raise
                 time.sleep(pause)
-                wait *= 2
+                wait = min(2 * wait, self.longest_wait_secs)
         raise AssertionError("unreachable")

@@ -71,6 +71,8 @@ def draw_predictions(
     curves: dict[str, list[scoring.SegmentPredictions]] = {}
     for segment in scoring.predict_segments(reading(batches), [predict]):
         curves.setdefault(segment.recording_id, []).append(segment)
+    if not curves:
+        return  # all of them are damaged, and skipped
     shape = (len(config.TARGETS), len(curves))
     figure, axes = _axes(shape, (3.6 * len(curves), 4.0))
     for column, (recording_id, segments) in enumerate(curves.items()):
@@ -125,7 +127,8 @@ def draw_robustness(
     for segment in scoring.predict_segments(reading(batches), [predict]):
         (part,) = scoring.segment_moments(segment)
         total = part if total is None else moments.merge(total, part)
-    assert total is not None  # a split holds something
+    if total is None:
+        return {}  # all of them are damaged, and skipped
     ccc = moments.ccc_of(total)  # [K, 2]
     shape = (len(config.TARGETS), len(config.MODALITIES))
     figure, axes = _axes(shape, (7.2, 4.6))

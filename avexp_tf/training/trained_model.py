@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import os
 import warnings
+from collections.abc import Sequence
 
 import keras
 
 from avexp_tf import config
 from avexp_tf import errors
 from avexp_tf.data import manifest as manifests
+from avexp_tf.data import pipeline
 from avexp_tf.models import crossmodal_transformer
 from avexp_tf.training import run_dir as run_dirs
 
@@ -92,6 +94,29 @@ def load(run_dir: run_dirs.RunDir, precision: str = "") -> keras.Model:
             f"{weights_path}: can't be loaded into the model of config.json: {reason}"
         ) from None
     return model
+
+
+def source_for(
+    trained_on: Sequence[manifests.Manifest], source: pipeline.Source
+) -> pipeline.Source:
+    """Returns records as models take them: normalised as those they were trained on.
+
+    Args:
+      trained_on: Manifests of the models' runs.
+      source: The records, with statistics of their own.
+
+    Raises:
+      errors.DataError: if their features are others, or the models' statistics differ.
+    """
+    for manifest in trained_on:
+        check_same_inputs(manifest, source.manifest, source.data.records)
+    statistics = {one.audio_statistics for one in trained_on}
+    if len(statistics) > 1:
+        raise errors.DataError(
+            f"{source.data.records}: the models were trained on records with other "
+            "statistics of their sound: evaluate them apart"
+        )
+    return source.normalised_by(statistics.pop()) if statistics else source
 
 
 def check_same_inputs(

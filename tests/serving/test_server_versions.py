@@ -207,11 +207,12 @@ def test_an_end_answers_what_is_running(base):
         with clients.Client(address, retries=ONCE) as client:
             answers[address] = client.predict("serving_default", request)
 
-    threads = [threading.Thread(target=ask, args=(one,)) for one in (grpc, rest)]
-    for thread in threads:
-        thread.start()
+    # The one that takes longer to come comes first, so that both are there at once.
+    threads = [threading.Thread(target=ask, args=(one,)) for one in (rest, grpc)]
     with clients.Client(rest, retries=ONCE) as asker:
-        wait_until(lambda: _waiting(asker) == 2)
+        for n_waiting, thread in enumerate(threads, 1):
+            thread.start()
+            wait_until(lambda n=n_waiting: _waiting(asker) == n)
     process.send_signal(signal.SIGTERM)
     for thread in threads:
         thread.join()

@@ -97,6 +97,9 @@ class Engine:
         except failure.Failure as error:
             code = error.code
             raise
+        except asyncio.CancelledError:  # who asked does not wait any more
+            code = "GONE"
+            raise
         except Exception as error:
             code = failure.INTERNAL
             _log.exception("%s %s", api, method)

@@ -140,6 +140,7 @@ class Versions:
         ready = sorted(set(self._loaded) & set(wanted), reverse=True)
         kept = set(ready[: self._config.keep_versions])
         kept |= set(self._config.label_versions.values()) & set(ready)
+        self._forget_failed()
         if not kept:
             return
         dropped = set(self._loaded) - kept
@@ -149,6 +150,17 @@ class Versions:
                 self._states[number] = State(END)
         if dropped:
             self._on_change(self)
+
+    def _forget_failed(self) -> None:
+        """Says no more of versions that failed and were taken away."""
+        gone = set(self._failed) - set(self._folders)
+        if not gone:
+            return
+        with self._lock:
+            for number in gone:
+                del self._failed[number]
+                self._states.pop(number, None)
+        self._on_change(self)
 
     def _wanted(self) -> list[int]:
         """The versions to have, the oldest first; those that failed don't count."""
