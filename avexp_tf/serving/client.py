@@ -135,12 +135,12 @@ class Client:
         """
         if file not in self._about:
             answer = self.call(_ABOUT, {"file": np.array([file], object)})
-            if len(answer) != 1:
+            contents = [one for value in answer.values() for one in np.ravel(value)]
+            if len(contents) != 1 or not isinstance(contents[0], bytes):
                 raise client_errors.BrokenServerError(
                     f"{self.address}: its model is not of this program"
                 )
-            ((content, *_),) = answer.values()
-            self._about[file] = bytes(content)
+            self._about[file] = contents[0]
         return self._about[file]
 
     def manifest(self) -> manifests.Manifest:

@@ -70,7 +70,7 @@ class RestTransport:
             outputs = {"": outputs}
         try:
             return {name: _array(value) for name, value in outputs.items()}
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, KeyError, AttributeError):
             raise client_errors.BrokenServerError(
                 f"{self.address}: an output is no array"
             ) from None
@@ -120,11 +120,13 @@ class RestTransport:
             raise self._unavailable(error) from None
         try:
             values = json.loads(answer.data)
-        except ValueError:
+        except (ValueError, RecursionError):
             values = None
         if answer.status != 200:
             kind = _KINDS.get(answer.status, client_errors.BrokenServerError)
             told = values.get("error") if isinstance(values, dict) else None
+            if transport.SHARED_BATCH_HINT in str(told):
+                kind = client_errors.UnavailableError
             raise kind(
                 f"{self.address}: {answer.status}: "
                 f"{' '.join(str(told or answer.reason or '').split())[:500]}"

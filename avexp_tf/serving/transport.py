@@ -66,6 +66,11 @@ class Transport(Protocol):
         ...
 
 
+# TensorFlow Serving's words to all whose requests shared a batch with one of another
+# length; it may well go better the next time.
+SHARED_BATCH_HINT = "from different tasks"
+
+
 def of(address: str) -> Transport:
     """Returns the transport that an address asks for.
 
@@ -77,12 +82,14 @@ def of(address: str) -> Transport:
       errors.ConfigError: if it is no such address.
       errors.MissingExtraError: if a package is missing.
     """
-    if address.startswith(("http://", "https://")):
+    scheme, separator, _ = address.partition("://")
+    if separator and scheme.lower() in ("http", "https"):
         from avexp_tf.serving import rest_transport
 
         return rest_transport.RestTransport(address)
     host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+    is_port = port.isdecimal() and 0 < int(port) < 65536
+    if separator or not host or not is_port:
         raise errors.ConfigError(
             f"--server={address}: must be host:port for gRPC, or http://host:port"
         )

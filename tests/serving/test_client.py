@@ -274,6 +274,14 @@ def answering(status, body):
         (200, b"<html>", client_errors.BrokenServerError),
         (200, b"[1]", client_errors.BrokenServerError),
         (200, b"{}", client_errors.BrokenServerError),
+        (200, b"[" * 100_000, client_errors.BrokenServerError),
+        (200, b'{"outputs": [{"x": 1}]}', client_errors.BrokenServerError),
+        (200, b'{"outputs": ["a", 1]}', client_errors.BrokenServerError),
+        (
+            400,
+            b'{"error": "Tensors with name \'video\' from different tasks have"}',
+            client_errors.UnavailableError,
+        ),
         (200, b'{"outputs": {"valence": [["x"]]}}', client_errors.BrokenServerError),
         (200, b'{"outputs": {"valence": [[1.0]]}}', client_errors.BrokenServerError),
         (
@@ -295,6 +303,15 @@ def test_every_answer_has_its_kind(status, body, kind):
                 client.predict("serving_default", running_server.clips())
 
 
+@pytest.mark.parametrize("outputs", [[], [1], [{"x": 1}], ["a", 1]])
+def test_a_model_that_says_nothing_of_itself_is_of_another_program(outputs):
+    body = json.dumps({"outputs": outputs}).encode()
+    with answering(200, body) as address:
+        with clients.Client(address, retries=ONCE) as client:
+            with pytest.raises(client_errors.BrokenServerError, match=address):
+                client.about("model_card.md")
+
+
 def test_a_good_answer_of_any_server():
     body = json.dumps({"outputs": {"arousal": [[2, 3.5]], "valence": [[0, 1]]}})
     with answering(200, body.encode()) as address, clients.Client(address) as client:
@@ -304,7 +321,17 @@ def test_a_good_answer_of_any_server():
 
 
 @pytest.mark.parametrize(
-    "address", ["", "localhost", "localhost:", "localhost:x", ":80", "x:0", "x:70000"]
+    "address",
+    [
+        "",
+        "localhost",
+        "localhost:",
+        "localhost:x",
+        ":80",
+        "x:0",
+        "x:70000",
+        "grpc://x:1",
+    ],
 )
 def test_addresses_that_are_none(address):
     with pytest.raises(errors.ConfigError, match=f"--server={address}: must be"):

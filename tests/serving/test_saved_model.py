@@ -12,11 +12,14 @@ import tensorflow as tf
 
 from avexp_tf import config
 from avexp_tf import errors
+from avexp_tf.corpora import synthetic
 from avexp_tf.data import condition
 from avexp_tf.data import manifest as manifest_lib
 from avexp_tf.data import pipeline
+from avexp_tf.data import prepare
 from avexp_tf.serving import check
 from avexp_tf.serving import export_config
+from avexp_tf.serving import litert
 from avexp_tf.serving import requests
 from avexp_tf.serving import saved_model
 from avexp_tf.training import run_dir as run_dirs
@@ -108,6 +111,25 @@ def test_it_takes_any_number_of_clips_and_ticks(exports):
         for target in config.TARGETS:
             assert found[target].shape == (n_clips, n_ticks)
             assert np.isfinite(found[target]).all()
+
+
+def test_a_model_without_context_or_layers_is_exported(tmp_path):
+    settings = config.RecordsConfig(context_ticks=1, segment_ticks=40)
+    corpus = synthetic.SyntheticCorpus(small_runs.CORPUS)
+    prepare.prepare(corpus, tmp_path / "records", settings, report=str)
+    experiment = small_runs.experiment(tmp_path / "records", num_layers=0)
+    run = small_runs.write_run(tmp_path / "run", experiment)
+    version = saved_model.export(run, tmp_path / "export")  # with warm-up requests
+    assert check.largest_difference(version, run, experiment.data) < 1e-5
+    source = pipeline.Source.open(experiment.data, "validation")
+    assert litert.convert(run_dirs.RunDir(run), source, ("float32",), {})["float32"]
+    raw = [record.numpy() for record in tf.data.TFRecordDataset(_shards(source))]
+    served = tf.saved_model.load(str(version)).signatures["examples"]
+    assert np.isfinite(served(examples=tf.constant(raw))["valence"].numpy()).any()
+
+
+def _shards(source):
+    return source.manifest.shard_paths(source.data.records, source.split)
 
 
 def test_each_weight_is_stored_once(exports, runs):
