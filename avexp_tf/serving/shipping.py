@@ -123,9 +123,12 @@ def add(
     _check_same_model(extra, run_dir)  # before the conversion, which takes its time
     converted = {}
     if variants:
-        train = pipeline.Source.open(source.data, "train")
+        calibration = source
+        if "int8" in variants:  # records that are only evaluated on hold no train
+            calibration = pipeline.Source.open(source.data, "train")
+            calibration = calibration.normalised_by(source.manifest.audio_statistics)
         packed = {name: (extra / name).read_bytes() for name in _PACKED}
-        converted = litert.convert(run_dir, train, variants, packed)
+        converted = litert.convert(run_dir, calibration, variants, packed)
     folder = extra / litert.FOLDER
     with tempfile.TemporaryDirectory() as aside:
         for name, content in converted.items():
