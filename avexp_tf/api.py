@@ -343,11 +343,10 @@ def evaluate(
     seeds = sweep.check_seeds("loss_seeds", [str(seed) for seed in loss_seeds])
     models = [trained_model.TrainedModel.load(path) for path in paths]
     sweep.check_names(models)
-    data = sweep.data_of(models, records, eval_stride, on_corrupt)
+    data = sweep.data_of(models, records, eval_stride or None, on_corrupt)
     source = pipeline.Source.open(data, split)
     result = sweep.evaluate(models, source, tested, seeds)
-    for name in source.reader.lost.names:
-        print(f"skipped, damaged: {name}")
+    source.report_lost()
     if out is not None:
         from avexp_tf.evaluation import figures
         from avexp_tf.evaluation import report

@@ -6,7 +6,6 @@ the output any more, 143 terminated.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from collections.abc import Sequence
@@ -43,9 +42,7 @@ def run(
         code = _answer(main, usage, argv)
         sys.stdout.flush()
     except BrokenPipeError:
-        # As with `| head -1`. Python would complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 141
+        code = quiet.nobody_reads()
     remote.leave(code)
     sys.exit(code)
 

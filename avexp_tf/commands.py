@@ -9,9 +9,10 @@ from __future__ import annotations
 import ast
 import importlib.metadata
 import importlib.util
-import os
 import pathlib
 import sys
+
+from avexp_tf import quiet
 
 _PREFIX = "avexp-"
 
@@ -46,9 +47,8 @@ def run() -> None:
             for name, script in commands.items():
                 print(f"    {name.ljust(width)}  {summary(script)}")
             sys.stdout.flush()
-        except BrokenPipeError:  # as with `| head -3`
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(141)
+        except BrokenPipeError:
+            sys.exit(quiet.nobody_reads())
         return
     if words[0] == "--version":
         print(importlib.metadata.version("avexp-tf"))

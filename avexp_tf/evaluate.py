@@ -69,11 +69,8 @@ def main(argv: Sequence[str]) -> None:
         raise errors.ConfigError(f"--run_dir={values.run_dir}: has an empty name")
     models = [trained_model.TrainedModel.load(path) for path in run_paths]
     sweep.check_names(models)
-    if values["eval_stride"].present and values.eval_stride < 1:
-        raise errors.ConfigError(
-            f"--eval_stride={values.eval_stride}: must be at least 1"
-        )
-    data = sweep.data_of(models, values.records, values.eval_stride, values.on_corrupt)
+    eval_stride = values.eval_stride if values["eval_stride"].present else None
+    data = sweep.data_of(models, values.records, eval_stride, values.on_corrupt)
     source = pipeline.Source.open(data, values.split)
     out = values.out or os.path.join(run_paths[0], "sweep")
     # What can't be written is known before the work, not after.
@@ -84,8 +81,7 @@ def main(argv: Sequence[str]) -> None:
     result = sweep.evaluate(
         models, source, tested, loss_seeds, values.predictions or None
     )
-    for name in source.reader.lost.names:
-        print(f"skipped, damaged: {name}")
+    source.report_lost()
     sweep_results.save(result, out)
     drawn = figures.draw_all(result.results, out)
     print(report.write(result.results, drawn, data.records, out))

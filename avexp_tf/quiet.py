@@ -30,6 +30,18 @@ _GREETINGS = re.compile(
 )
 
 
+def nobody_reads() -> int:
+    """Ends standard output after BrokenPipeError, as with `| head -1`.
+
+    Python would complain once more when it flushes at exit.
+
+    Returns:
+      The exit code.
+    """
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 141
+
+
 def set_log_level() -> None:
     """Asks TensorFlow for errors only, unless the environment says otherwise.
 

@@ -73,6 +73,11 @@ class Source:
         )
         return cls(manifest, reader, split, data)
 
+    def report_lost(self) -> None:
+        """Prints what was skipped, one line per record or shard."""
+        for name in self.reader.lost.names:
+            print(f"skipped, damaged: {name}")
+
     def normalised_by(self, statistics: contents.AudioStatistics) -> Source:
         """Returns the same records, their sound normalised by other statistics."""
         manifest = dataclasses.replace(self.manifest, audio_statistics=statistics)

@@ -232,8 +232,7 @@ def measure(
             if is_kept:
                 one.save(paths[place], keys[place])
         wanted = {}
-    for name in source.reader.lost.names:
-        print(f"skipped, damaged: {name}")
+    source.report_lost()
     whole = [one for one in found if one is not None]
     optimum = {name: one for name, one in best.items() if one is not None}
     entries = source.manifest.split(split).recordings

@@ -42,7 +42,7 @@ def sweep_of(
 def data_of(
     models: Sequence[trained_model.TrainedModel],
     records: str = "",
-    eval_stride: int = 0,
+    eval_stride: int | None = None,
     on_corrupt: str = "",
 ) -> config.DataConfig:
     """Returns what models are evaluated on together.
@@ -56,10 +56,12 @@ def data_of(
     Raises:
       errors.ConfigError: if a value breaks its rule, or the models' own differ.
     """
-    settings = (("records", records), ("eval_stride", eval_stride))
-    given: dict[str, Any] = {name: value for name, value in settings if value}
-    if on_corrupt:
-        given["on_corrupt"] = on_corrupt
+    settings: dict[str, Any] = {
+        "records": records or None,
+        "eval_stride": eval_stride,
+        "on_corrupt": on_corrupt or None,
+    }
+    given = {name: one for name, one in settings.items() if one is not None}
     found = [
         dataclasses.replace(model.run_dir.config().data, **given) for model in models
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import pathlib
 
@@ -10,6 +9,7 @@ import cv2
 import numpy as np
 
 from avexp_tf import errors
+from avexp_tf import typed_json
 from avexp_tf.features import crop as crop_lib
 from avexp_tf.features import faces
 from avexp_tf.media import frame as frame_lib
@@ -47,8 +47,7 @@ class CropFolder:
 
     def names_sha256(self) -> str:
         """Returns a digest of the names of the pictures."""
-        names = "\n".join(sorted(self._files.values()))
-        return hashlib.sha256(names.encode("utf-8", "surrogateescape")).hexdigest()
+        return typed_json.digest({"names": sorted(self._files.values())})
 
     def find(self, frame: frame_lib.Picture) -> faces.Sighting:
         """Returns the crop of a frame.
