@@ -71,6 +71,7 @@ def main(argv: Sequence[str]) -> None:
         loss_seeds,
         out,
         values.jobs,
+        values.threads,
         values.resamples,
     )
     shown = next(one for one in trainings if one.experiment.train.name == "clip_zero")

@@ -75,6 +75,7 @@ def run_study(
     loss_seeds: Sequence[int],
     out: pathlib.Path,
     jobs: int = 0,
+    threads: int = 0,
     n_resamples: int = 2000,
 ) -> tuple[str, list[str], list[study.Training]]:
     """Trains, sweeps and reports; what is finished is kept.
@@ -87,6 +88,7 @@ def run_study(
       loss_seeds: Each loss is drawn once per seed.
       out: Folder for everything.
       jobs: Trainings at a time; 0 takes one per core, up to four.
+      threads: CPU threads of all trainings together; 0 takes all cores.
       n_resamples: Of the bootstrap.
 
     Returns:
@@ -108,7 +110,7 @@ def run_study(
 
     if n_resamples < 2:
         raise errors.ConfigError(f"--resamples={n_resamples}: must be at least 2")
-    n_jobs, threads = study.check_jobs(jobs)
+    n_jobs, threads_each = study.check_jobs(jobs, threads)
     manifest = manifests.Manifest.load(base.data.records)
     for split in ("train", "dev", "validation"):
         manifest.check_labels(split, base.data.records)
@@ -123,7 +125,7 @@ def run_study(
     run_paths = [training.run_path for training in trainings]
     for training in trainings:
         run_dirs.RunDir(training.run_path).check(training.experiment, manifest)
-    study.run(trainings, n_jobs, threads)
+    study.run(trainings, n_jobs, threads_each)
     kept = out / "sweeps"
     validation = study.measure(
         run_paths,
@@ -171,6 +173,7 @@ def main(argv: Sequence[str]) -> None:
         loss_seeds,
         out,
         values.jobs,
+        values.threads,
         values.resamples,
     )
     print(table)

@@ -283,7 +283,8 @@ def flipped_byte(records):
     shard.write_bytes(data)
     return (
         f"{shard}: record 0 at byte 0: the checksum of its data is wrong; prepare the "
-        "records again, or go on without it with --on_corrupt=skip"
+        "records again (training and evaluation can go on without it: "
+        "--on_corrupt=skip)"
     )
 
 
@@ -352,7 +353,8 @@ def wrong_version_of_a_record(records):
     path = rewritten(records, change)
     return (
         f"{path}: record 0 at byte 0: schema_version is 3, this program reads 1; "
-        "prepare the records again, or go on without it with --on_corrupt=skip"
+        "prepare the records again (training and evaluation can go on without it: "
+        "--on_corrupt=skip)"
     )
 
 
@@ -367,8 +369,8 @@ def other_dims_in_a_record(records):
     n = manifest_lib.Manifest.load(records).split("train").segment_ticks[0]
     return (
         f"{path}: record 0 at byte 0: video has {n * 12} bytes, {n} ticks need "
-        f"{n * 16}; prepare the records again, or go on without it with "
-        "--on_corrupt=skip"
+        f"{n * 16}; prepare the records again (training and evaluation can go on "
+        "without it: --on_corrupt=skip)"
     )
 
 

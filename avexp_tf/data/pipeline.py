@@ -118,8 +118,8 @@ class Source:
         damage = self.reader.find_damage()
         if damage:
             return errors.DataError(
-                f"{damage}; prepare the records again, or go on without it with "
-                "--on_corrupt=skip"
+                f"{damage}; prepare the records again (training and evaluation can go "
+                "on without it: --on_corrupt=skip)"
             )
         reason = str(error).split("\n")[0]
         return errors.DataError(f"{self.data.records}: can't be read: {reason}")

@@ -275,7 +275,7 @@ def _finished(
     if difference:
         raise errors.ConfigError(
             f"{folder}: holds records of other settings: {difference}; choose another "
-            "--out, or give --overwrite to replace them"
+            "--out (avexp-prepare can replace them: --overwrite)"
         )
     for name, split in found.splits.items():
         for path, shard in zip(

@@ -289,17 +289,23 @@ def _last_words(training: Training, code: int) -> str:
     return f"training {name} failed: {last}"
 
 
-def check_jobs(jobs: int) -> tuple[int, int]:
+def check_jobs(jobs: int, threads: int = 0) -> tuple[int, int]:
     """Returns processes and threads of each.
 
     With 0 jobs: one per core, up to four; one where there is a GPU.
+
+    Args:
+      jobs: Processes at a time.
+      threads: CPU threads of all together; 0 takes all cores.
 
     Raises:
       errors.ConfigError: if jobs is negative.
     """
     if jobs < 0:
         raise errors.ConfigError(f"--jobs={jobs}: must be at least 0")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    cores = threads
+    if not cores:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
     # Trainings that share a GPU would fight for its memory.
     on_gpu = bool(tf.config.list_physical_devices("GPU"))
     jobs = jobs or (1 if on_gpu else min(cores, 4))

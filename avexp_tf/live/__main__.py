@@ -150,11 +150,11 @@ def _serve_page(live: settings.LiveConfig) -> int:
         # be, and the curves stay at the present.
         live = dataclasses.replace(live, visual_budget="adaptive")
     from avexp_tf.live import page
-    from avexp_tf.live import page_sessions
+    from avexp_tf.live import page_config
 
     page.check(values.page_port)
     runtime.set_up()
-    config = page_sessions.open_page(
+    config = page_config.open_page(
         values.model, values.robust_model, live, values.example, *_visual_flags()
     )
     with (

@@ -11,6 +11,7 @@ import threading
 from typing import Any
 
 from avexp_tf import errors
+from avexp_tf.live import page_config
 from avexp_tf.live import page_sessions
 from avexp_tf.live import page_style
 
@@ -21,7 +22,7 @@ _POLICY = (
 )
 
 
-def launch(config: page_sessions.PageConfig, port: int = 0) -> RunningPage:
+def launch(config: page_config.PageConfig, port: int = 0) -> RunningPage:
     """Serves the page on this machine; in a notebook it also shows it.
 
     Args:

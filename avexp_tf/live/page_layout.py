@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import html
-import os
 from collections.abc import Iterator
 from collections.abc import Sequence
 from typing import Any
@@ -161,7 +160,7 @@ def blocks(visitors: page_sessions.Visitors) -> gradio.Blocks:
 
         def play_file(path: str | None, request: gradio.Request, *values: Any) -> None:
             if path:
-                with _told(path):
+                with _told():
                     visitor(request, *values).play_file(path)
 
         def end(request: gradio.Request) -> None:
@@ -237,12 +236,9 @@ def _js(inputs: Sequence[Any]) -> str:
 
 
 @contextlib.contextmanager
-def _told(path: str = "") -> Iterator[None]:
-    """Shows the errors that a user can mend; of a file the name that the user knows."""
+def _told() -> Iterator[None]:
+    """Shows the errors that a user can mend."""
     try:
         yield
     except errors.AvexpError as error:
-        said = str(error)
-        if path:
-            said = said.replace(path, os.path.basename(path))
-        raise gradio.Error(said, print_exception=False) from None
+        raise gradio.Error(str(error), print_exception=False) from None

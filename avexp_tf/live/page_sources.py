@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import queue
@@ -41,13 +42,25 @@ class File:
     """
 
     def __init__(self, path: str | os.PathLike[str]):
-        self._source = sources.FileSource(path)
+        self._path = os.fspath(path)
+        with self._named():
+            self._source = sources.FileSource(path)
 
     def play(self, call: page_call.PageCall) -> Iterator[None]:
         """Gives packets to a call; see `page_call.Source`."""
         listener: Any = call  # takes packets, and gives nothing back
-        for _ in self._source.estimates(listener):
-            yield None
+        with self._named():
+            for _ in self._source.estimates(listener):
+                yield None
+
+    @contextlib.contextmanager
+    def _named(self) -> Iterator[None]:
+        """Names the file in errors as the user knows it, not where it was uploaded."""
+        try:
+            yield
+        except errors.DataError as error:
+            name = os.path.basename(self._path)
+            raise errors.DataError(str(error).replace(self._path, name)) from None
 
 
 class Records:

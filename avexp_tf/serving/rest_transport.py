@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 import urllib.parse
 from collections.abc import Mapping
 from typing import Any
@@ -99,6 +100,7 @@ class RestTransport:
     ) -> dict[str, Any]:
         where = self.address + path
         failures = self._urllib3.exceptions
+        end = time.monotonic() + timeout_secs
         try:
             answer = self._pool.request(
                 method,
@@ -106,7 +108,9 @@ class RestTransport:
                 body=None if body is None else json.dumps(body).encode(),
                 headers={"Content-Type": "application/json"},
                 timeout=self._urllib3.Timeout(total=timeout_secs),
+                preload_content=False,
             )
+            content = self._read(answer, end)
         except failures.NewConnectionError as error:
             # Nobody listens. To urllib3 this is a ConnectTimeoutError, too.
             raise self._unavailable(error) from None
@@ -119,7 +123,7 @@ class RestTransport:
         except failures.HTTPError as error:
             raise self._unavailable(error) from None
         try:
-            values = json.loads(answer.data)
+            values = json.loads(content)
         except (ValueError, RecursionError):
             values = None
         if answer.status != 200:
@@ -136,6 +140,19 @@ class RestTransport:
                 f"{self.address}: answered something else than a JSON object"
             )
         return values
+
+    def _read(self, answer: Any, end: float) -> bytes:
+        # urllib3 gives each piece of an answer all the time, however many there are.
+        pieces = []
+        while piece := answer.read1():
+            pieces.append(piece)
+            if time.monotonic() > end:
+                answer.close()
+                raise self._urllib3.exceptions.ReadTimeoutError(
+                    self._pool, self.address, "the answer does not end"
+                )
+        answer.release_conn()
+        return b"".join(pieces)
 
     def _unavailable(self, error: Exception) -> client_errors.UnavailableError:
         # Without the object that urllib3 puts before its words.

@@ -127,6 +127,14 @@ def test_when_one_fails_the_others_are_told_to_end(tmp_path, kind, message):
     assert not (trainings[0].run_path / "result.json").exists()
 
 
+@pytest.mark.parametrize(
+    ("jobs", "threads", "wanted"),
+    [(0, 1, (1, 1)), (0, 3, (3, 1)), (0, 8, (4, 2)), (2, 8, (2, 4)), (3, 2, (3, 1))],
+)
+def test_trainings_share_the_threads(jobs, threads, wanted):
+    assert study.check_jobs(jobs, threads) == wanted
+
+
 _STUDY = """
 import pathlib, sys
 sys.path[:0] = [{here!r}]

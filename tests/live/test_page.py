@@ -24,6 +24,7 @@ from avexp_tf.live import comparison
 from avexp_tf.live import drawn_call
 from avexp_tf.live import page
 from avexp_tf.live import page_call
+from avexp_tf.live import page_config
 from avexp_tf.live import page_figures
 from avexp_tf.live import page_sessions
 from avexp_tf.live import page_sources
@@ -281,15 +282,13 @@ def test_the_sentence_says_what_the_figures_show():
 
 def test_the_example_is_found_or_asked_for(folder):
     model = recognizer.load_predictor(folder / "run")
-    assert page_sessions.example_of({"A": model}) == str(folder / "records")
-    assert page_sessions.example_of({"A": calls.predictor_of()}) is None
+    assert page_config.example_of({"A": model}) == str(folder / "records")
+    assert page_config.example_of({"A": calls.predictor_of()}) is None
     exported = recognizer.load_predictor(folder / "export")
     with pytest.raises(errors.DataError, match="--example: must be given"):
-        page_sessions.example_of({"A": exported})
+        page_config.example_of({"A": exported})
     with pytest.raises(errors.DataError, match="its video features are"):
-        page_sessions.PageConfig(
-            {"A": calls.predictor_of()}, example=folder / "records"
-        )
+        page_config.PageConfig({"A": calls.predictor_of()}, example=folder / "records")
 
 
 @pytest.mark.usefixtures("defined_flags")
@@ -324,7 +323,7 @@ def test_an_example_that_is_no_media_is_told(tmp_path):
     models = {"A": calls.predictor_of()}
     for name, why in (("no.mp4", "no such file"), ("a.txt", "is no media file")):
         with pytest.raises(errors.DataError, match=f"--example=.*{name}: {why}"):
-            page_sessions.PageConfig(models, example=tmp_path / name)
+            page_config.PageConfig(models, example=tmp_path / name)
 
 
 @pytest.mark.usefixtures("defined_flags")
@@ -354,14 +353,14 @@ def opening(monkeypatch):
         assert may_go_on.wait(20)
         return calls.recognizer_of().features
 
-    monkeypatch.setattr(page_sessions.recognizer, "open_features", open_features)
+    monkeypatch.setattr(page_config.recognizer, "open_features", open_features)
     return begun, may_go_on
 
 
 @pytest.mark.parametrize("ended_by", ["stop", "leave"])
 def test_who_stops_while_it_starts_has_stopped_it(opening, ended_by):
     begun, may_go_on = opening
-    config = page_sessions.PageConfig({"A": calls.predictor_of()})
+    config = page_config.PageConfig({"A": calls.predictor_of()})
     with page_sessions.Visitors(config) as visitors:
         visitor = visitors.of("tab")
         tokens = []
@@ -387,7 +386,7 @@ def test_who_stops_while_it_starts_has_stopped_it(opening, ended_by):
 def test_of_several_starts_the_last_one_plays(opening):
     opening[1].set()
     before = threading.active_count()
-    config = page_sessions.PageConfig({"A": calls.predictor_of()})
+    config = page_config.PageConfig({"A": calls.predictor_of()})
     with page_sessions.Visitors(config) as visitors:
         visitor = visitors.of("tab")
         starts = [threading.Thread(target=visitor.play_browser) for _ in range(4)]
@@ -403,7 +402,7 @@ def test_of_several_starts_the_last_one_plays(opening):
 def test_who_plays_is_not_sent_away(opening, monkeypatch):
     opening[1].set()
     monkeypatch.setattr(page_sessions, "_MOST_VISITORS", 2)
-    config = page_sessions.PageConfig({"A": calls.predictor_of()})
+    config = page_config.PageConfig({"A": calls.predictor_of()})
     with page_sessions.Visitors(config) as visitors:
         for name in ("one", "two"):
             visitors.of(name).play_browser()
@@ -418,7 +417,7 @@ def test_who_plays_is_not_sent_away(opening, monkeypatch):
 def test_who_is_starting_is_not_sent_away(opening, monkeypatch):
     begun, may_go_on = opening
     monkeypatch.setattr(page_sessions, "_MOST_VISITORS", 1)
-    config = page_sessions.PageConfig({"A": calls.predictor_of()})
+    config = page_config.PageConfig({"A": calls.predictor_of()})
     with page_sessions.Visitors(config) as visitors:
         starting = threading.Thread(target=visitors.of("one").play_browser)
         starting.start()
@@ -441,7 +440,7 @@ def test_the_example_is_drawn_once(monkeypatch):
         path.write_bytes(b"drawn")
 
     monkeypatch.setattr(page_sessions.drawn_call, "write", write)
-    config = page_sessions.PageConfig({"A": calls.predictor_of()})
+    config = page_config.PageConfig({"A": calls.predictor_of()})
     with page_sessions.Visitors(config) as visitors:
         assert visitors.must_draw
         asked = [threading.Thread(target=visitors.drawn) for _ in range(3)]

@@ -18,7 +18,7 @@ from avexp_tf.features import settings as feature_settings
 from avexp_tf.features import weights
 from avexp_tf.live import drawn_call
 from avexp_tf.live import page
-from avexp_tf.live import page_sessions
+from avexp_tf.live import page_config
 from avexp_tf.live import recognizer
 from avexp_tf.live import settings
 from avexp_tf.training import trained_model
@@ -181,8 +181,8 @@ def test_a_recorded_example_without_a_camera(tmp_path, tab, addresses):
     corpus = WithFaces([4000, 3000], split="train")
     prepare.prepare(corpus, tmp_path / "records", small_run.RECORDS)
     models = two_models(tmp_path, tmp_path / "records", (0.7, 0.65))
-    example = page_sessions.example_of(models)
-    with page.launch(page_sessions.PageConfig(models, example=example)) as running:
+    example = page_config.example_of(models)
+    with page.launch(page_config.PageConfig(models, example=example)) as running:
         tab.goto(running.url)
         start = tab.get_by_role("button", name="Play the example")
         # By the keyboard, as without a mouse.
@@ -259,7 +259,7 @@ def test_camera_and_microphone_of_the_browser(
     manifest = media_manifest(weights_dir)
     models = two_models(tmp_path, tmp_path / "none", (1.0, 0.8), manifest)
     live = settings.LiveConfig(visual_budget="adaptive")
-    with page.launch(page_sessions.PageConfig(models, live)) as running:
+    with page.launch(page_config.PageConfig(models, live)) as running:
         tab.goto(running.url)
         tab.get_by_role("button", name="Start my camera and microphone").click()
         tab.wait_for_selector("#avexp-box", state="attached")

@@ -7,6 +7,7 @@ import json
 import pathlib
 import socket
 import threading
+import time
 
 import array_corpus
 import numpy as np
@@ -235,9 +236,20 @@ def test_a_server_that_never_answers(scheme):
                 client.call("serving_default", running_server.clips())
 
 
+def test_an_answer_that_never_ends():
+    """The deadline holds though a byte comes each time before a read gives up."""
+    with answering(200, b"x" * 200, pause_secs=0.05) as address:
+        short = retries.Retries(deadline_secs=0.5)
+        with clients.Client(address, retries=short) as client:
+            began = time.monotonic()
+            with pytest.raises(client_errors.DeadlineError, match=address):
+                client.call("serving_default", running_server.clips())
+            assert time.monotonic() - began < 5  # of the ten that the answer takes
+
+
 @contextlib.contextmanager
-def answering(status, body):
-    """An HTTP server that says the same to everybody."""
+def answering(status, body, pause_secs=0.0):
+    """An HTTP server that says the same to everybody, maybe a byte at a time."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self):  # noqa: N802
@@ -245,7 +257,13 @@ def answering(status, body):
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body)
+            if not pause_secs:
+                self.wfile.write(body)
+                return
+            with contextlib.suppress(ConnectionError):  # nobody waits any more
+                for byte in body:
+                    self.wfile.write(bytes([byte]))
+                    time.sleep(pause_secs)
 
         def log_message(self, *_):
             pass

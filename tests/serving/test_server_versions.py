@@ -1,5 +1,6 @@
 """A new version takes over without a failed request; an end loses none."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -11,9 +12,12 @@ import sys
 import threading
 import time
 
+import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
+from grpc_health.v1 import health_pb2
+from grpc_health.v1 import health_pb2_grpc
 
 from avexp_tf import config
 from avexp_tf import errors
@@ -226,6 +230,20 @@ def test_an_end_answers_what_is_running(base):
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 0, stderr
     assert "Traceback" not in stderr
+
+
+def test_an_end_does_not_wait_for_who_watches_its_health(base):
+    with contextlib.ExitStack() as stack:
+        with running_server.serving(base, drain_secs=60) as running:
+            channel = stack.enter_context(grpc.insecure_channel(running.grpc))
+            stub = health_pb2_grpc.HealthStub(channel)
+            told = stub.Watch(health_pb2.HealthCheckRequest())
+            assert next(told).status == health_pb2.HealthCheckResponse.SERVING
+            began = time.monotonic()
+        assert time.monotonic() - began < 30
+        assert next(told).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        with pytest.raises(grpc.RpcError):
+            next(told)
 
 
 def _waiting(client):

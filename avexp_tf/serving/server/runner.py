@@ -9,6 +9,7 @@ import os
 import pathlib
 import signal
 from collections.abc import Callable
+from typing import Any
 
 import grpc
 from aiohttp import web
@@ -29,6 +30,32 @@ from avexp_tf.serving.server import versions as versions_lib
 _SERVICES = ("", "tensorflow.serving.PredictionService")
 _HEALTH_SECS = 0.2
 _log = logging.getLogger(__name__)
+
+
+class _Health(health.aio.HealthServicer):
+    """Ends the calls that watch it, which by themselves never end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._watching: set[asyncio.Task[None] | None] = set()
+
+    async def Watch(  # noqa: N802 (its name in the API)
+        self, request: health_pb2.HealthCheckRequest, context: Any
+    ) -> None:
+        task = asyncio.current_task()
+        self._watching.add(task)
+        try:
+            await super().Watch(request, context)
+        finally:
+            self._watching.discard(task)
+
+    async def end(self) -> None:
+        """Tells all that nothing is served any more, then lets them go."""
+        await self.enter_graceful_shutdown()
+        await asyncio.sleep(_HEALTH_SECS)
+        for task in self._watching:
+            if task:
+                task.cancel()
 
 
 async def serve(
@@ -77,7 +104,7 @@ async def serve(
             _log.info("draining")
             engine.draining = True
             watch.cancel()
-            await checker.enter_graceful_shutdown()
+            await checker.end()
             await asyncio.gather(server.stop(config.drain_secs), runner.cleanup())
             if not await engine.drained(config.drain_secs):
                 _log.warning("requests were still running at the end")
@@ -128,7 +155,7 @@ def _reason(error: OSError) -> str:
 
 async def _start_grpc(
     engine: engines.Engine,
-) -> tuple[grpc.aio.Server, int, health.aio.HealthServicer]:
+) -> tuple[grpc.aio.Server, int, _Health]:
     config = engine.config
     server = grpc.aio.server(
         interceptors=[grpc_api.Unreadable()],
@@ -144,7 +171,7 @@ async def _start_grpc(
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(
         grpc_api.ModelService(engine), server
     )
-    checker = health.aio.HealthServicer()
+    checker = _Health()
     health_pb2_grpc.add_HealthServicer_to_server(checker, server)
     address = config.address(config.port)
     try:
@@ -176,9 +203,7 @@ async def _start_rest(engine: engines.Engine) -> tuple[web.AppRunner, int]:
     return runner, runner.addresses[0][1]
 
 
-async def _tell_health(
-    engine: engines.Engine, checker: health.aio.HealthServicer
-) -> None:
+async def _tell_health(engine: engines.Engine, checker: _Health) -> None:
     told = None
     while True:
         ready = engine.ready
