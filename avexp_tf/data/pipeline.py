@@ -135,6 +135,7 @@ class Source:
         return -(-self.clips_per_epoch // self.data.batch_size)
 
 
+@tf.autograph.experimental.do_not_convert
 def training_batches(
     source: Source,
     ablations: Sequence[conditions.Ablation],
@@ -217,6 +218,7 @@ def training_batches(
     return _ahead(examples.batch(data.batch_size).skip(first_step))
 
 
+@tf.autograph.experimental.do_not_convert
 def evaluation_batches(
     source: Source,
     sweep: Sequence[tuple[conditions.Ablation, int]],

@@ -110,10 +110,12 @@ def _function(layer: keras.layers.Layer) -> Any:
     if not isinstance(layer, keras.Model):  # a projection
         dtype = tf.as_dtype(layer.compute_dtype)
         spec = tf.TensorSpec([None, None, layer.kernel.shape[-2]], dtype)
-        project = tf.function(lambda inputs: layer(inputs)).get_concrete_function(spec)
+        project = tf.function(
+            lambda inputs: layer(inputs), autograph=False
+        ).get_concrete_function(spec)
         return lambda inputs: project(tf.cast(inputs, dtype))
     specs = {name: tf.TensorSpec(x.shape, x.dtype) for name, x in layer.input.items()}
-    run = tf.function(lambda inputs: layer(inputs, training=False))
+    run = tf.function(lambda inputs: layer(inputs, training=False), autograph=False)
     run = run.get_concrete_function(specs)
     return lambda inputs: run(
         {name: tf.convert_to_tensor(inputs[name]) for name in specs}

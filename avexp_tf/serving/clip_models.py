@@ -70,13 +70,17 @@ class RunDir:
         self._names = list(module.signature)
         signature = module.signature
         self._function = tf.function(
-            lambda inputs: module.predict(**inputs), input_signature=[signature]
+            lambda inputs: module.predict(**inputs),
+            input_signature=[signature],
+            autograph=False,
         )
         predict_sources, specs = module.signatures()[signatures.SOURCES]
         self._source_names = list(specs)
         # Traced at its first call only.
         self._sources = tf.function(
-            lambda inputs: predict_sources(**inputs), input_signature=[specs]
+            lambda inputs: predict_sources(**inputs),
+            input_signature=[specs],
+            autograph=False,
         )
 
     def predict(self, clips: Mapping[str, np.ndarray]) -> np.ndarray:

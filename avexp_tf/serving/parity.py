@@ -244,7 +244,9 @@ class _Gate:
         self.broken: dict[str, str] = {}
         self._model = model
         self._run = tf.function(
-            lambda inputs: model(inputs, training=False), reduce_retracing=True
+            lambda inputs: model(inputs, training=False),
+            reduce_retracing=True,
+            autograph=False,
         )
         self._sweep = sweep_predictor.SweepPredictor(model)
         self._candidates = candidates

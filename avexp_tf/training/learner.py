@@ -19,6 +19,7 @@ from avexp_tf.training import variables as variables_lib
 
 # Losses on dev are drawn once, from a seed that no training run uses.
 _DEV_SEED = 2**31 - 2
+_FEW_STEPS = 200
 
 
 class Learner:
@@ -59,10 +60,13 @@ class Learner:
         keras.utils.set_random_seed(settings.seed % 2**32)
         if settings.deterministic:
             tf.config.experimental.enable_op_determinism()
+        n_steps = settings.epochs * self.steps
         with strategy.scope():
             self.model = trained_model.build(experiment, train_source.manifest)
-            self.optimizer = optimizers.build(settings, settings.epochs * self.steps)
-        self.trainer = trainers.Trainer(self.model, self.optimizer, strategy)
+            self.optimizer = optimizers.build(settings, n_steps)
+        self.trainer = trainers.Trainer(
+            self.model, self.optimizer, strategy, few_steps=n_steps < _FEW_STEPS
+        )
         self.variables = variables_lib.Variables(self.model, self.optimizer, strategy)
         sweep: list[tuple[conditions.Ablation, int]] = [((), 0)]
         sweep += [(ablation, _DEV_SEED) for ablation in self._ablations if ablation]

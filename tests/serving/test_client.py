@@ -95,7 +95,7 @@ def test_a_model_of_one_branch_with_a_background(tmp_path):
 
 
 def test_a_check_of_a_server_leaves_the_report_unless_it_passes(
-    server, served, tmp_path, capsys
+    server, served, tmp_path, capsys, monkeypatch
 ):
     """Of no server one line and 2, of another model's server the report and 1."""
     run_dir = small_run.make_run(tmp_path / "run", served.records, seed=1)
@@ -109,7 +109,9 @@ def test_a_check_of_a_server_leaves_the_report_unless_it_passes(
         arguments = (f"--run_dir={run_dir.path}", f"--export={export}", *gate)
         return small_runs.call(capsys, command, *arguments, f"--server={address}")
 
-    code, _, stderr = checked(f"localhost:{free_port()}")
+    with monkeypatch.context() as patched:
+        patched.setattr(retries.Retries, "run", lambda self, call: call(1.0))
+        code, _, stderr = checked(f"localhost:{free_port()}")
     assert (code, len(stderr)) == (2, 1)
     assert "UNAVAILABLE" in stderr[0]
     code, stdout, _ = checked(server.grpc)

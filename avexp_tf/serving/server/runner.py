@@ -37,25 +37,27 @@ class _Health(health.aio.HealthServicer):
 
     def __init__(self) -> None:
         super().__init__()
-        self._watching: set[asyncio.Task[None] | None] = set()
+        self._ended = asyncio.Event()
 
     async def Watch(  # noqa: N802 (its name in the API)
         self, request: health_pb2.HealthCheckRequest, context: Any
     ) -> None:
-        task = asyncio.current_task()
-        self._watching.add(task)
+        tasks = [
+            asyncio.ensure_future(super().Watch(request, context)),
+            asyncio.ensure_future(self._ended.wait()),
+        ]
         try:
-            await super().Watch(request, context)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            self._watching.discard(task)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def end(self) -> None:
         """Tells all that nothing is served any more, then lets them go."""
         await self.enter_graceful_shutdown()
         await asyncio.sleep(_HEALTH_SECS)
-        for task in self._watching:
-            if task:
-                task.cancel()
+        self._ended.set()
 
 
 async def serve(
