@@ -148,8 +148,8 @@ class RestTransport:
             pieces.append(piece)
             if time.monotonic() > end:
                 answer.close()
-                raise self._urllib3.exceptions.ReadTimeoutError(
-                    self._pool, self.address, "the answer does not end"
+                raise client_errors.DeadlineError(
+                    f"{self.address}: the answer did not end in time"
                 )
         answer.release_conn()
         return b"".join(pieces)
