@@ -98,25 +98,20 @@ class Interpreted:
     """
 
     def __init__(self, manifest: manifests.Manifest, optimized: bool, threads: int):
-        import keras
         import tensorflow as tf
         from ai_edge_litert import interpreter
 
+        from avexp_tf.serving import saved_functions
         from avexp_tf.serving import signatures
         from avexp_tf.training import trained_model
 
         model = trained_model.build(config.ExperimentConfig(_DATA), manifest)
         module = signatures.ServingModule(model, manifest, checked=False)
-        predict, specs = module.signatures()[signatures.DEFAULT]
-        archive = keras.export.ExportArchive()
-        archive.track(model)
-        archive.add_endpoint(
-            "serve", lambda inputs: predict(**inputs), input_signature=[specs]
-        )
+        default = {signatures.DEFAULT: module.signatures()[signatures.DEFAULT]}
         with tempfile.TemporaryDirectory() as folder:
-            archive.write_out(folder, verbose=False)
+            saved_functions.write(folder, [model], default)
             converter = tf.lite.TFLiteConverter.from_saved_model(
-                folder, signature_keys=["serve"]
+                folder, signature_keys=list(default)
             )
             if optimized:
                 converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -125,7 +120,7 @@ class Interpreted:
         self._interpreter = interpreter.Interpreter(
             model_content=content, num_threads=threads
         )
-        self._run = self._interpreter.get_signature_runner("serve")
+        self._run = self._interpreter.get_signature_runner(signatures.DEFAULT)
 
     def predict(self, clips: Any) -> np.ndarray:
         """Predicts clips; see `predictor.ClipModel`."""

@@ -10,14 +10,12 @@ import contextlib
 import dataclasses
 import tempfile
 import warnings
-from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from importlib import metadata
 from typing import Any
 
-import keras
 import tensorflow as tf
 
 from avexp_tf import config
@@ -28,6 +26,7 @@ from avexp_tf.serving import litert_metadata
 from avexp_tf.serving import litert_model
 from avexp_tf.serving import parity
 from avexp_tf.serving import requests
+from avexp_tf.serving import saved_functions
 from avexp_tf.serving import signatures
 from avexp_tf.training import run_dir as run_dirs
 from avexp_tf.training import trained_model
@@ -104,14 +103,11 @@ def convert(
     manifest = run_dir.manifest()
     module = signatures.ServingModule(model, manifest, checked=False)
     found = module.signatures()
-    archive = keras.export.ExportArchive()
-    archive.track(model)
-    for name in SIGNATURES:
-        function, specs = found[name]
-        archive.add_endpoint(name, _endpoint(function), input_signature=[specs])
     converted = {}
     with tempfile.TemporaryDirectory() as folder:
-        archive.write_out(folder, verbose=False)
+        saved_functions.write(
+            folder, [model], {name: found[name] for name in SIGNATURES}
+        )
         for name in names:
             try:
                 with _quiet():
@@ -133,12 +129,6 @@ def convert(
                 files or {},
             )
     return converted
-
-
-def _endpoint(
-    function: Callable[..., signatures.Tensors],
-) -> Callable[[signatures.Tensors], signatures.Tensors]:
-    return lambda inputs: function(**inputs)
 
 
 def _converted(

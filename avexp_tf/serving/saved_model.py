@@ -34,6 +34,7 @@ from avexp_tf.serving import face_signature
 from avexp_tf.serving import model_card
 from avexp_tf.serving import model_source
 from avexp_tf.serving import record_signature
+from avexp_tf.serving import saved_functions
 from avexp_tf.serving import signatures
 from avexp_tf.serving import version_folders
 from avexp_tf.serving import warmup
@@ -127,7 +128,7 @@ def writing(
 def functions(
     run_dir: run_dirs.RunDir, model: keras.Model, backbone: keras.Model | None = None
 ) -> dict[str, tuple[Callable[..., signatures.Tensors], signatures.Specs]]:
-    """Returns all signatures of an export: {name: (function, specs)}.
+    """Returns all signatures of an export, see `saved_functions.write`.
 
     Args:
       run_dir: Where the model came from.
@@ -176,15 +177,9 @@ def _write(
     described = _description(run_dir, specs_of, settings)
     about = about_signature.About(described)
     found[signatures.ABOUT] = (about.predict, about_signature.SPECS)
-    archive = keras.export.ExportArchive()
-    archive.track(model)
-    if backbone is not None:
-        archive.track(backbone)
-    for name, (function, specs) in found.items():
-        archive.add_endpoint(name, _endpoint(function), input_signature=[specs])
-    _keep_once(archive)
+    models = [one for one in (model, backbone) if one is not None]
     try:
-        archive.write_out(str(target), verbose=False)
+        saved_functions.write(target, models, found)
     except tf.errors.OpError as error:  # TensorFlow's own writers, on a full disk say
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise errors.DataError(f"{target}: can't be written: {reason}") from None
@@ -215,26 +210,6 @@ def _description(
         model_card.JSON_NAME: typed_json.dumps(card).encode(),
         model_card.MARKDOWN_NAME: model_card.markdown(card).encode(),
     }
-
-
-def _keep_once(archive: keras.export.ExportArchive) -> None:
-    """Lets the checkpoint hold each variable once.
-
-    Keras lists a model's variables in its own wrappers, and beside them TensorFlow's
-    variables that these hold, which to a checkpoint are others: it stores both. These
-    lists are no public ones; without them an export is larger, and right.
-    """
-    trackable = getattr(archive, "_tf_trackable", archive)
-    for name in ("variables", "trainable_variables", "non_trainable_variables"):
-        listed = getattr(trackable, name, None)
-        if listed is not None:
-            setattr(trackable, name, [getattr(one, "_value", one) for one in listed])
-
-
-def _endpoint(
-    function: Callable[..., signatures.Tensors],
-) -> Callable[[signatures.Tensors], signatures.Tensors]:
-    return lambda inputs: function(**inputs)
 
 
 def without_names(manifest: manifests.Manifest) -> manifests.Manifest:
