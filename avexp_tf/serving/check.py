@@ -18,6 +18,7 @@ from avexp_tf.serving import export_config
 from avexp_tf.serving import litert
 from avexp_tf.serving import litert_model
 from avexp_tf.serving import parity
+from avexp_tf.serving import predictor
 from avexp_tf.serving import requests
 from avexp_tf.serving import saved_model
 from avexp_tf.training import run_dir as run_dirs
@@ -27,7 +28,6 @@ SAVED_MODEL = "saved_model"
 LITERT = "litert_"  # and the variant
 SERVER = "server"  # and the address
 
-_CLIPS = 8  # in one request to a server
 _NOT_TAKEN = {"video_only": ("audio",), "audio_only": ("video", "background")}
 
 
@@ -103,9 +103,12 @@ def server_candidate(address: str) -> parity.Candidate:
         parts = [
             server.predict(
                 signature,
-                {name: value[k : k + _CLIPS] for name, value in inputs.items()},
+                {
+                    name: value[k : k + predictor.BATCH_CLIPS]
+                    for name, value in inputs.items()
+                },
             )
-            for k in range(0, n_clips, _CLIPS)
+            for k in range(0, n_clips, predictor.BATCH_CLIPS)
         ]
         return np.concatenate(parts)
 

@@ -21,6 +21,8 @@ from avexp_tf.data import manifest as manifests
 from avexp_tf.data import segment as segment_lib
 from avexp_tf.data import segmenter
 
+BATCH_CLIPS = 8  # at once; a server takes no batch of any size
+
 
 class ClipModel(Protocol):
     """Runs a model on a batch of clips: a SavedModel, a LiteRT file, a server."""
@@ -63,7 +65,6 @@ class Predictor:
       model: Runs the clips.
       manifest: Of the records that the model was trained on.
       data: How it was evaluated: `clip_ticks` and `eval_stride`.
-      batch_clips: Clips that the model gets at once.
 
     Attributes:
       manifest: Likewise.
@@ -76,12 +77,10 @@ class Predictor:
         model: ClipModel,
         manifest: manifests.Manifest,
         data: config.DataConfig,
-        batch_clips: int = 8,
     ):
         self.manifest = manifest
         self.data = data
         self.model = model
-        self._batch_clips = batch_clips
 
     def predict(self, block: recording.Block) -> np.ndarray:
         """Predicts a recording that is in memory.
@@ -129,8 +128,8 @@ class Predictor:
         starts = clip_starts(segment.n_ticks, clip_ticks, self.data.clip_stride)
         total = np.zeros((segment.n_ticks, len(config.TARGETS)))
         count = np.zeros((segment.n_ticks, 1))
-        for first in range(0, len(starts), self._batch_clips):
-            batch = starts[first : first + self._batch_clips]
+        for first in range(0, len(starts), BATCH_CLIPS):
+            batch = starts[first : first + BATCH_CLIPS]
             predicted = self.model.predict(self._clips(segment, batch, clip_ticks))
             for start, values in zip(batch, predicted, strict=True):
                 total[start : start + clip_ticks] += values

@@ -35,9 +35,7 @@ def write(
       OSError: likewise.
     """
     exported = tf.Module()
-    exported.kept = [
-        variable.value for model in models for variable in model.variables
-    ]
+    exported.kept = [variable.value for model in models for variable in model.variables]
     endpoints = {name: _endpoint(*pair) for name, pair in functions.items()}
     for name, endpoint in endpoints.items():
         setattr(exported, name, endpoint)
