@@ -214,8 +214,14 @@ def _description(
 
 def without_names(manifest: manifests.Manifest) -> manifests.Manifest:
     """Returns a manifest that counts recordings and subjects, and names none."""
+    settings = dict(manifest.corpus_config)
+    if "mapping" in settings:  # of tables, which may list who is in which split
+        mapping = dict(settings["mapping"])
+        mapping.pop("splits", None)
+        settings["mapping"] = mapping
     return dataclasses.replace(
         manifest,
+        corpus_config=settings,
         splits={
             name: contents.Split(
                 (), (), split.video_ticks, split.audio_ticks, split.label_ticks

@@ -1,6 +1,7 @@
 """The SavedModel gives Keras's numbers, whatever is lost; a failure leaves nothing."""
 
 import errno
+import json
 import os
 import shutil
 
@@ -9,6 +10,7 @@ import pytest
 import small_runs
 import tensorflow as tf
 
+import avexp_tf
 from avexp_tf import config
 from avexp_tf import errors
 from avexp_tf.corpora import synthetic
@@ -155,6 +157,49 @@ def test_the_first_version_is_followed_by_the_next(runs, tmp_path):
     assert not manifest.splits["train"].recordings  # people are nobody's business
     settings = config.load(config.ExperimentConfig, extra / config.FILE_NAME)
     assert settings.model.variant == "audio_only"
+
+
+def test_nobody_is_named_anywhere_in_an_export(tmp_path):
+    """Not even where own tables are mapped by lists of people."""
+    people = {
+        "train": ["Annika", "Bobette"],
+        "dev": ["Cleopatra"],
+        "validation": ["Dorothea"],
+    }
+    (tmp_path / "tables").mkdir()
+    rng = np.random.default_rng(0)
+    for name in ("Annika", "Bobette", "Cleopatra", "Dorothea"):
+        table = {"v": rng.normal(size=(50, 1)), "a": rng.normal(size=(50, 1))}
+        table |= {"time": np.arange(50) / 30, "valence": rng.uniform(-1, 1, 50)}
+        np.savez(tmp_path / "tables" / f"{name}_1.npz", **table)
+    mapping = {
+        "recording": "(?P<subject>.+)_1",
+        "subject": "{subject}",
+        "splits": people,
+        "video": ["v"],
+        "audio": ["a"],
+        "valence": "valence",
+        "time": "time",
+    }
+    (tmp_path / "mapping.json").write_text(json.dumps(mapping))
+    records = tmp_path / "records"
+    avexp_tf.prepare(
+        "table",
+        records,
+        tables=tmp_path / "tables",
+        mapping=tmp_path / "mapping.json",
+        context_ticks=4,
+    )
+    run = small_runs.write_run(tmp_path / "run", small_runs.experiment(records))
+    kept = manifest_lib.Manifest.load(records).corpus_config["mapping"]
+    assert list(kept["splits"]["train"]) == people["train"]
+    export = avexp_tf.export(run, tmp_path / "base", litert=("float32",))
+    found = [path for path in export.rglob("*") if path.is_file()]
+    assert {"saved_model.pb", "float32.tflite"} <= {path.name for path in found}
+    for path in found:
+        content = path.read_bytes()
+        for name in ("Annika", "Bobette", "Cleopatra", "Dorothea"):
+            assert name.encode() not in content, path
 
 
 def test_numbers_that_no_server_reads(runs, tmp_path):
