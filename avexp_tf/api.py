@@ -119,7 +119,7 @@ def load_records(
       `audio` float32 [B, T + C - 1, 65], normalised, `video_source`, `audio_source`
       int32 [B, T], `valid` bool [B, T]; and `valence`, `arousal` float32 [B, T], NaN
       where there is no valid label. A damaged record ends them with TensorFlow's own
-      error (`python -m tfrecords.verify` names it), or is left out with
+      error (`avexp-verify` names it), or is left out with
       `on_corrupt="skip"`.
 
     Raises:

@@ -88,7 +88,8 @@ def run_study(
       loss_seeds: Each loss is drawn once per seed.
       out: Folder for everything.
       jobs: Trainings at a time; 0 takes one per core, up to four.
-      threads: CPU threads of all trainings together; 0 takes all cores.
+      threads: CPU threads of all trainings together, of which each gets at least one;
+        0 takes all cores.
       n_resamples: Of the bootstrap.
 
     Returns:

@@ -11,34 +11,30 @@ from avexp_tf import quiet
 
 
 def define_flags() -> None:
-    """Defines --threads and --virtual_cpus."""
-    for name, default, text in (
-        ("threads", 0, "CPU threads to compute with; 0 takes all cores."),
-        (
-            "virtual_cpus",
-            1,
-            "Replicas to train on where there is no GPU, to try distribution out.",
-        ),
-    ):
-        avexp_flags.define_one(name, default, text)
+    """Defines --threads."""
+    avexp_flags.define_one(
+        "threads", 0, "CPU threads to compute with; 0 takes all cores."
+    )
 
 
-def set_up() -> None:
-    """Starts TensorFlow without its greetings, with --threads and --virtual_cpus.
+def set_up(virtual_cpus: int = 1) -> None:
+    """Starts TensorFlow without its greetings, with --threads.
+
+    Args:
+      virtual_cpus: Logical CPUs.
 
     Raises:
-      errors.ConfigError: if one of them is too small.
+      errors.ConfigError: if one of the two is too small.
     """
     threads = flags.FLAGS.threads
     if threads < 0:
         raise errors.ConfigError(f"--threads={threads}: must be at least 0")
-    virtual_cpus = flags.FLAGS.virtual_cpus
     if virtual_cpus < 1:
         raise errors.ConfigError(f"--virtual_cpus={virtual_cpus}: must be at least 1")
     configure(threads, virtual_cpus)
 
 
-def configure(threads: int, virtual_cpus: int) -> None:
+def configure(threads: int, virtual_cpus: int = 1) -> None:
     """Starts TensorFlow without its greetings.
 
     Args:

@@ -53,6 +53,11 @@ def define_flags() -> None:
             "",
             "Dispatcher of a tf.data service that reads the records, grpc://host:port.",
         ),
+        (
+            "virtual_cpus",
+            1,
+            "Replicas to train on where there is no GPU, to try distribution out.",
+        ),
     ):
         avexp_flags.define_one(name, default, text)
 
@@ -90,7 +95,7 @@ def main(argv: Sequence[str]) -> None:
         raise errors.ConfigError("--run_dir must be given; see --help")
     if not dataclasses.asdict(experiment)["data"]["records"]:
         raise errors.ConfigError("--records must be given; see --help")
-    runtime.set_up()
+    runtime.set_up(flags.FLAGS.virtual_cpus)
     from avexp_tf.training import experiment as experiments
     from avexp_tf.training import strategy as strategies
 

@@ -209,14 +209,6 @@ def _read_file(reader: Callable[[pathlib.Path], object], name: str) -> Any:
     return read
 
 
-def _read_csv(path: pathlib.Path) -> object:
-    return _read_table(csv_table.CsvTable(str(path)))
-
-
-def _read_npz(path: pathlib.Path) -> object:
-    return _read_table(npz_table.NpzTable(str(path)))
-
-
 def _read_table(table: Any) -> object:
     columns = [name for name, _ in table.columns()]
     wanted = {name: [name] for name in columns if columns.count(name) == 1}

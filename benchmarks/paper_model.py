@@ -12,17 +12,10 @@ TICKS = 100
 BATCH = 32
 
 
-def forward_operations(
-    n_ticks: int = TICKS, model: config.ModelConfig | None = None
-) -> float:
-    """Multiplications and additions of all matrix products of one clip, forwards."""
-    return _projections(n_ticks, model) + _rest(n_ticks, model)
-
-
 def training_operations(
     n_ticks: int = TICKS, model: config.ModelConfig | None = None
 ) -> float:
-    """The same forwards and backwards.
+    """Multiplications and additions of all matrix products of one clip's step.
 
     Backwards each product is done twice, for its weights and for its input; the
     features have no gradient.

@@ -273,14 +273,14 @@ def test_tensorflow_starts_without_a_word():
         "from avexp_tf import runtime\n"
         "runtime.define_flags()\n"
         "flags.FLAGS(sys.argv)\n"
-        "runtime.set_up()\n"
+        "runtime.set_up(virtual_cpus=2)\n"
         "import tensorflow as tf\n"
         "tf.cast(tf.zeros([2], tf.float16), tf.float32)\n"
         "print(len(tf.config.list_logical_devices('CPU')))\n"
     )
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}
     done = subprocess.run(
-        [sys.executable, "-c", code, "--threads=1", "--virtual_cpus=2"],
+        [sys.executable, "-c", code, "--threads=1"],
         capture_output=True,
         text=True,
         env=environment,

@@ -1,8 +1,8 @@
 """tf.data pipelines: short lists of named steps from records to batches of clips.
 
-The order of training data and all losses are functions of (seed, epoch) alone: neither
-the number of workers, threads or replicas changes them, and a resumed run skips to its
-step exactly.
+The order of training data and all losses are functions of (seed, epoch) alone, the
+order where TensorFlow's global seed is the same: neither the number of workers, threads
+or replicas changes them, and a resumed run skips to its step exactly.
 """
 
 from __future__ import annotations

@@ -296,13 +296,15 @@ def check_jobs(jobs: int, threads: int = 0) -> tuple[int, int]:
 
     Args:
       jobs: Processes at a time.
-      threads: CPU threads of all together; 0 takes all cores.
+      threads: CPU threads of all together, of which each gets at least one; 0 takes
+        all cores.
 
     Raises:
-      errors.ConfigError: if jobs is negative.
+      errors.ConfigError: if one of the two is negative.
     """
-    if jobs < 0:
-        raise errors.ConfigError(f"--jobs={jobs}: must be at least 0")
+    for name, value in (("jobs", jobs), ("threads", threads)):
+        if value < 0:
+            raise errors.ConfigError(f"--{name}={value}: must be at least 0")
     cores = threads
     if not cores:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1

@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 
 from avexp_tf import errors
+from avexp_tf import files
 from avexp_tf import recording
 from avexp_tf.features import crop as crop_lib
 from avexp_tf.features import detection
 from avexp_tf.features import settings
-from avexp_tf.features import weights
 
 
 class OnnxBackbone:
@@ -41,7 +41,7 @@ class OnnxBackbone:
         middle = np.zeros((1, crop_lib.CROP_SIZE, crop_lib.CROP_SIZE, 3), np.float32)
         dim = len(self._run(middle[0]))
         self.features = recording.FeatureSet(
-            f"onnx_{path.stem}", weights.digest(path)[:16], dim
+            f"onnx_{path.stem}", files.sha256(path)[:16], dim
         )
 
     def describe(self, crops: np.ndarray) -> np.ndarray:

@@ -6,10 +6,10 @@ import os
 
 import numpy as np
 
+from avexp_tf import files
 from avexp_tf import recording
 from avexp_tf.features import crop as crop_lib
 from avexp_tf.features import vggface_file
-from avexp_tf.features import weights
 
 SIZE = 224
 # Mean of VGG-Face's training pictures, of keras-vggface's `preprocess_input`.
@@ -129,7 +129,7 @@ def feature_set(
       precision: The arithmetic is part of the name: it changes the third digit.
     """
     name = "vggface_fc6" if precision == "float32" else f"vggface_fc6_{precision}"
-    return recording.FeatureSet(name, weights.digest(path)[:16], DIM)
+    return recording.FeatureSet(name, files.sha256(path)[:16], DIM)
 
 
 def preprocessed(crops):

@@ -6,11 +6,11 @@ None of them comes with the package. `avexp-weights` fetches them.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
 import pathlib
 
 from avexp_tf import errors
+from avexp_tf import files
 
 FOLDER_VARIABLE = "AVEXP_WEIGHTS"
 
@@ -122,7 +122,7 @@ NETWORKS = {network.name: network for network in _ALL}
 
 
 def folder() -> pathlib.Path:
-    """Returns where networks are kept: AVEXP_WEIGHTS, or ~/.cache/avexp_tf."""
+    """Returns where networks are kept: AVEXP_WEIGHTS, or in the user's cache."""
     given = os.environ.get(FOLDER_VARIABLE)
     if given:
         return pathlib.Path(given)
@@ -160,22 +160,6 @@ def locate(name: str) -> pathlib.Path:
     return path
 
 
-def digest(path: str | os.PathLike[str]) -> str:
-    """Returns the SHA-256 of a file.
-
-    Raises:
-      errors.DataError: if it can't be read.
-    """
-    sha256 = hashlib.sha256()
-    try:
-        with open(path, "rb") as file:
-            while data := file.read(1 << 20):
-                sha256.update(data)
-    except OSError as error:
-        raise errors.DataError(f"{path}: can't be read: {error.strerror}") from None
-    return sha256.hexdigest()
-
-
 def check(network: Network, path: str | os.PathLike[str]) -> str:
     """Looks whether a file is the network that was published.
 
@@ -189,7 +173,7 @@ def check(network: Network, path: str | os.PathLike[str]) -> str:
     Raises:
       errors.DataError: if it is another or damaged.
     """
-    sha256 = digest(path)
+    sha256 = files.sha256(path)
     if network.sha256 and sha256 not in network.sha256:
         raise errors.DataError(
             f"{path}: SHA-256 is {sha256}, must be {network.sha256[0]} for "

@@ -210,11 +210,19 @@ class PageCall:
                 if stopped.is_set():
                     break
         except errors.AvexpError as error:
-            self._error = str(error)
+            self._fail(str(error))
+        except Exception as error:
+            self._fail(f"this should not have happened: {error!r}")
+            raise
         finally:
             close = getattr(steps, "close", None)
             if close is not None:
                 close()
             if self._stream is not None:
                 self._stream.close()
-            self._playing = False
+            with self._lock:
+                self._playing = False
+
+    def _fail(self, why: str) -> None:
+        with self._lock:
+            self._error = why

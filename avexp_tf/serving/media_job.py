@@ -62,7 +62,7 @@ class Settings:
 
     def start(self) -> None:
         """Sets TensorFlow up; to be called once, in a process of the job's own."""
-        runtime.configure(self.threads, virtual_cpus=1)
+        runtime.configure(self.threads)
 
     def check(self, paths: Sequence[pathlib.Path]) -> list[pathlib.Path]:
         """Returns which files to predict; see `media_results.check`."""

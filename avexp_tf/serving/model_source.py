@@ -8,9 +8,9 @@ import pathlib
 
 from avexp_tf import config
 from avexp_tf import errors
+from avexp_tf import files
 from avexp_tf import remote
 from avexp_tf.data import manifest as manifests
-from avexp_tf.features import weights
 from avexp_tf.serving import predictor as predictors
 from avexp_tf.serving import version_folders
 
@@ -57,7 +57,7 @@ class ModelSource:
           errors.DataError: if they are not there.
         """
         name = _VARIABLES if self.is_export else config.WEIGHTS_NAME
-        return weights.digest(self.path / name)
+        return files.sha256(self.path / name)
 
 
 def find(path: str | os.PathLike[str]) -> ModelSource:

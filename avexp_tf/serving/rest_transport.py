@@ -25,6 +25,8 @@ _KINDS = {
     504: client_errors.DeadlineError,
 }
 
+_PIECE_BYTES = 1 << 16
+
 
 class RestTransport:
     """Talks to TensorFlow Serving's REST API.
@@ -142,9 +144,10 @@ class RestTransport:
         return values
 
     def _read(self, answer: Any, end: float) -> bytes:
-        # urllib3 gives each piece of an answer all the time, however many there are.
+        # urllib3 gives each piece of an answer all the time, however many there are. An
+        # answer that comes late may so take up to twice the time, and no more.
         pieces = []
-        while piece := answer.read1():
+        while piece := answer.read1(_PIECE_BYTES):  # without a size it may end anywhere
             pieces.append(piece)
             if time.monotonic() > end:
                 answer.close()

@@ -13,12 +13,12 @@ from avexp_tf.data import condition as conditions
 from avexp_tf.data import pipeline
 from avexp_tf.models import sweep_predictor
 from avexp_tf.training import optimizer as optimizers
+from avexp_tf.training import scoring
 from avexp_tf.training import trained_model
 from avexp_tf.training import trainer as trainers
 from avexp_tf.training import variables as variables_lib
 
-# Losses on dev are drawn once, from a seed that no training run uses.
-_DEV_SEED = 2**31 - 2
+# Below it a second graph, of seconds, takes longer than what it would save.
 _FEW_STEPS = 200
 
 
@@ -69,7 +69,9 @@ class Learner:
         )
         self.variables = variables_lib.Variables(self.model, self.optimizer, strategy)
         sweep: list[tuple[conditions.Ablation, int]] = [((), 0)]
-        sweep += [(ablation, _DEV_SEED) for ablation in self._ablations if ablation]
+        sweep += [
+            (ablation, scoring.DEV_SEED) for ablation in self._ablations if ablation
+        ]
         self._dev_source, self._sweep = dev_source, sweep
         self.dev_batches = pipeline.evaluation_batches(dev_source, sweep)
         self.predictor = sweep_predictor.SweepPredictor(self.model)

@@ -13,6 +13,9 @@ import numpy as np
 from avexp_tf import config
 from avexp_tf.objectives import moments
 
+# Losses on dev are drawn once, from a seed far from those that people choose.
+DEV_SEED = config.LARGEST_SEED - 1
+
 # predict(batch) -> float [B, K, T, 2]
 Predict = Callable[[dict[str, Any]], np.ndarray]
 

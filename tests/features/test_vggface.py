@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from avexp_tf import errors
+from avexp_tf import files
 from avexp_tf.features import backbones
 from avexp_tf.features import settings
 from avexp_tf.features import vggface
@@ -188,7 +189,7 @@ def test_settings_choose_the_backbone(tmp_path, monkeypatch):
     path = skeleton(tmp_path / "a.h5")
     found = backbones.features(settings.FeatureConfig(visual_weights=str(path)))
     assert (found.name, found.dim) == ("vggface_fc6", 4096)
-    assert found.version == weights.digest(path)[:16]
+    assert found.version == files.sha256(path)[:16]
     bfloat16 = settings.FeatureConfig(
         visual_weights=str(path), visual_precision="bfloat16"
     )

@@ -259,6 +259,21 @@ def test_an_error_ends_the_call_and_is_shown():
     assert page_figures.sentence(view, ["A"]).startswith("Stopped: /x.mp4")
 
 
+def test_what_nobody_expected_ends_the_call_and_is_shown():
+    class Broken:
+        def play(self, call):
+            yield None
+            raise ZeroDivisionError("in a decoder")
+
+    call = page_call.PageCall(
+        comparison.Comparison({"A": calls.predictor_of()}), None, "x"
+    )
+    with pytest.raises(ZeroDivisionError):
+        call.run(Broken(), threading.Event())
+    view = call.view()
+    assert not view.playing and "in a decoder" in view.error
+
+
 def test_the_sentence_says_what_the_figures_show():
     moment = comparison.Moment(
         index=0,

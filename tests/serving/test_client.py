@@ -249,15 +249,30 @@ def test_an_answer_that_never_ends():
             assert time.monotonic() - began < 5  # of the ten that the answer takes
 
 
+def test_an_answer_that_is_cut_short():
+    """It is as if the server had not been there: another try may help."""
+    with answering(200, b'{"outputs": {}}', announced=1000) as address:
+        with clients.Client(address, retries=ONCE) as client:
+            with pytest.raises(client_errors.UnavailableError, match=address):
+                client.call("serving_default", running_server.clips())
+
+
 @contextlib.contextmanager
-def answering(status, body, pause_secs=0.0):
-    """An HTTP server that says the same to everybody, maybe a byte at a time."""
+def answering(status, body, pause_secs=0.0, announced=None):
+    """An HTTP server that says the same to everybody, maybe a byte at a time.
+
+    Args:
+      status: Of HTTP.
+      body: Likewise.
+      pause_secs: After each byte.
+      announced: How long it says that the body is; None says so rightly.
+    """
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self):  # noqa: N802
             self.rfile.read(int(self.headers["Content-Length"]))
             self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Content-Length", str(announced or len(body)))
             self.end_headers()
             if not pause_secs:
                 self.wfile.write(body)

@@ -13,6 +13,7 @@ from avexp_tf.training import dev_figures
 from avexp_tf.training import experiment as experiments
 from avexp_tf.training import run as run_lib
 from avexp_tf.training import run_dir as run_dirs
+from avexp_tf.training import scoring
 from avexp_tf.training import trained_model
 
 
@@ -119,7 +120,7 @@ def test_curves_are_the_ccc_of_the_sweep(run, tmp_path):
     )
     assert dev_figures.path_of(tmp_path, dev_figures.ROBUSTNESS, 7).is_file()
     tested = [condition.NONE, condition.Condition("audio", "frame_repeat", 0.9)]
-    result = sweep.evaluate([model], source, tested, [dev_figures._SEED]).results
+    result = sweep.evaluate([model], source, tested, [scoring.DEV_SEED]).results
     mean = result.groupby(["modality"])["ccc"].mean()
     assert drawn["audio:frame_repeat:0.9"] == pytest.approx(mean["audio"])
     assert drawn["video:clip_zero:0"] == pytest.approx(mean["none"])

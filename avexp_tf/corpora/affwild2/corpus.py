@@ -21,7 +21,6 @@ from avexp_tf.corpora.affwild2 import labels as labels_lib
 from avexp_tf.corpora.media import corpus as media_corpus
 from avexp_tf.features import crop_folder
 from avexp_tf.features import extract
-from avexp_tf.features import weights
 
 _CLOCK = "frames"  # of `Extractor.read`
 _SIDES = ("left", "right")
@@ -157,7 +156,7 @@ class AffWild2Corpus:
     def _content(self, name: str) -> list[Any]:
         one = self._recordings[name]
         found: list[Any] = [one.video.name, files.fingerprint(one.video), one.side]
-        found.append(weights.digest(one.labels) if one.labels else None)
+        found.append(files.sha256(one.labels) if one.labels else None)
         if self._crops:
             # Their names alone: to look at millions of pictures would take minutes.
             found.append(crop_folder.CropFolder(self._crops / name).names_sha256())

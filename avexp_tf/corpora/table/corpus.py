@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 import glob
-import hashlib
 import os
 from collections.abc import Iterator
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ import numpy as np
 import tqdm
 
 from avexp_tf import errors
+from avexp_tf import files
 from avexp_tf import recording
 from avexp_tf import typed_json
 from avexp_tf.corpora.table import csv_table
@@ -146,7 +146,7 @@ class TableCorpus:
                 "recordings are known by their name"
             )
         info = self._mapping.info(recording_id)
-        self._files[recording_id] = _File(path, info, _sha256(path))
+        self._files[recording_id] = _File(path, info, files.sha256(path))
 
     def _check_splits(self) -> None:
         groups = {file.info.split_group for file in self._files.values()}
@@ -197,16 +197,3 @@ def _expanded(names: Sequence[str], columns: dict[str, int]) -> list[str]:
         else:
             found.append(name)
     return found
-
-
-def _sha256(path: str) -> str:
-    try:
-        with open(path, "rb") as file:
-            digest = hashlib.sha256()
-            while piece := file.read(1 << 20):
-                digest.update(piece)
-    except OSError as error:
-        raise errors.DataError(
-            f"{path}: can't be read: {error.strerror or error}"
-        ) from None
-    return digest.hexdigest()

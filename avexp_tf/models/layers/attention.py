@@ -29,7 +29,7 @@ class Attention(keras.layers.Layer):
       queries: [B, T, d].
       memory: [B, S, d].
       key_mask: bool [B, S], False where a tick must not be attended to. A row that
-        is False throughout attends to all alike.
+        is False throughout is attended to as if there were no mask.
 
     Returns:
       [B, T, d].

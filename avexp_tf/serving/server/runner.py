@@ -51,7 +51,9 @@ class _Health(health.aio.HealthServicer):
         finally:
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            watched, _ = await asyncio.gather(*tasks, return_exceptions=True)
+        if isinstance(watched, Exception):
+            raise watched
 
     async def end(self) -> None:
         """Tells all that nothing is served any more, then lets them go."""

@@ -81,7 +81,8 @@ class ServerConfig(config.Checked):
         known = set()
         for text in self.labels:
             label, _, version = text.partition(":")
-            if not label or "/" in label or not version_folders.number_of(version):
+            number = version_folders.number_of(version)
+            if not label or "/" in label or number is None:
                 raise errors.ConfigError(
                     f"--labels={','.join(self.labels)}: {text!r} must read "
                     "LABEL:VERSION, such as stable:1, with no / in the label"
