@@ -69,16 +69,20 @@ def prepare(
     from avexp_tf.corpora import registry
     from avexp_tf.data import prepare as prepare_lib
 
+    corpus = arguments.text("corpus", corpus)
+    overwrite = arguments.boolean("overwrite", overwrite)
     values = flags.FlagValues()
     avexp_flags.define(config.RecordsConfig, flag_values=values)
     registry.define_flags(values)
     for name, value in settings.items():
         if name not in values:
             raise arguments.unknown(name, list(values))
+        value = arguments.plain(value)
         # Flags take lists and the plain values of a config; paths are text there.
         if values[name].flag_type() == "string" and not isinstance(value, str):
             value = arguments.path(name, value)
         values[name].value = value
+        values[name].present = 1
     values.mark_as_parsed()
     return prepare_lib.prepare(
         registry.from_flags(corpus, values),
@@ -285,6 +289,7 @@ def train(
     strategy = arguments.text("strategy", strategy)
     experiment = _experiment(arguments.path("records", records), strategy, settings)
     run_dir = arguments.path("run_dir", run_dir)
+    resume = arguments.boolean("resume", resume)
     _start()
     import pandas as pd
 
@@ -336,6 +341,7 @@ def evaluate(
     loss_seeds = arguments.listed("loss_seeds", loss_seeds)
     split = arguments.text("split", split)
     records = arguments.path_or_none("records", records)
+    eval_stride = arguments.plain(eval_stride)
     _start()
     from avexp_tf.data import pipeline
     from avexp_tf.evaluation import sweep
@@ -347,6 +353,8 @@ def evaluate(
     sweep.check_names(models)
     data = sweep.data_of(models, records, eval_stride or None, on_corrupt)
     source = pipeline.Source.open(data, split)
+    if out is not None:
+        sweep_results.check_folder(out)
     result = sweep.evaluate(models, source, tested, seeds)
     source.report_lost()
     if out is not None:

@@ -31,9 +31,9 @@ def sections(kinds: Sequence[type], settings: Mapping[str, Any]) -> list[Any]:
     for name in settings:
         if name not in known:
             raise unknown(name, known)
-    plain = {name: _plain(value) for name, value in settings.items()}
+    values = {name: plain(value) for name, value in settings.items()}
     return [
-        kind(**{name: plain[name] for name in names if name in plain})
+        kind(**{name: values[name] for name in names if name in values})
         for kind, names in zip(kinds, fields, strict=True)
     ]
 
@@ -61,6 +61,8 @@ def whole(name: str, value: Any, minimum: int = 0) -> int:
 
 def listed(name: str, values: Any) -> list[Any]:
     """Returns a list; what is in it is checked where it is used."""
+    if type(values).__module__ == "numpy" and getattr(values, "ndim", None) == 1:
+        values = values.tolist()
     if not isinstance(values, Sequence) or isinstance(values, str):
         raise errors.ConfigError(f"{name}={values!r}: must be a list")
     return list(values)
@@ -73,6 +75,13 @@ def texts(name: str, words: Any) -> tuple[str, ...]:
     if not _is_list_of(words, str):
         raise errors.ConfigError(f"{name}={words!r}: must be text, or a list of texts")
     return tuple(words)
+
+
+def boolean(name: str, value: Any) -> bool:
+    """Returns True or False; a text that says no is neither."""
+    if not isinstance(plain(value), bool):
+        raise errors.ConfigError(f"{name}={value!r}: must be True or False")
+    return bool(value)
 
 
 def text(name: str, value: Any) -> str:
@@ -103,7 +112,7 @@ def paths(name: str, value: Any) -> list[str]:
     return [path(name, one) for one in value]
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Returns Python's own value of a NumPy scalar, such as a search goes through."""
     if type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0:
         return value.item()

@@ -75,9 +75,16 @@ def main(argv: Sequence[str]) -> None:
     out = values.out or os.path.join(run_paths[0], "sweep")
     # What can't be written is known before the work, not after.
     if values.predictions:
-        files.check_writable(values.predictions)
-    files.make_folder(out)
-    files.check_writable(os.path.join(out, "results.csv"))
+        for name in sweep_results.TABLES:
+            if os.path.realpath(values.predictions) == os.path.realpath(
+                os.path.join(out, name)
+            ):
+                raise errors.ConfigError(
+                    f"--predictions={values.predictions}: is where the results go"
+                )
+        start = ",".join(sweep.PREDICTION_COLUMNS).encode()
+        files.check_own(values.predictions, start, "table of predictions")
+    sweep_results.check_folder(out)
     result = sweep.evaluate(
         models, source, tested, loss_seeds, values.predictions or None
     )
@@ -85,7 +92,7 @@ def main(argv: Sequence[str]) -> None:
     sweep_results.save(result, out)
     drawn = figures.draw_all(result.results, out)
     print(report.write(result.results, drawn, data.records, out))
-    for name in ("results.csv", "recordings.csv", "report.md", *drawn):
+    for name in (*sweep_results.TABLES, "report.md", *drawn):
         print(os.path.join(out, name))
 
 

@@ -69,6 +69,29 @@ def check_writable(path: str | os.PathLike[str]) -> None:
         raise errors.DataError(f"{path}: can't be written: {_reason(error)}") from error
 
 
+def check_own(path: str | os.PathLike[str], start: bytes, what: str) -> None:
+    """Checks that a file can be written, and that one that is there may be replaced.
+
+    Args:
+      path: The file.
+      start: What files of this kind start with.
+      what: They are, for the message.
+
+    Raises:
+      errors.DataError: if it can't, or it would replace a file that starts otherwise.
+    """
+    check_writable(path)
+    try:
+        with open(path, "rb") as file:
+            found = file.read(len(start))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise errors.DataError(f"{path}: can't be read: {_reason(error)}") from error
+    if found and found != start:
+        raise errors.DataError(f"{path}: is there already, and is no {what}")
+
+
 def check_apart(
     path: str | os.PathLike[str], flag: str, **inputs: str | os.PathLike[str]
 ) -> None:

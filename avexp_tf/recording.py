@@ -42,7 +42,8 @@ class Block:
     """Consecutive ticks of one recording.
 
     Attributes:
-      timestamps: Seconds since the recording's start, float64 [n], rising.
+      timestamps: Seconds, float64 [n], rising: since the recording's start, or what a
+        table says.
       video: Features of the frame at each tick, float [n, video_dim]; what stands in
         a row without `video_present` is ignored.
       audio: Mean LLD of each tick, not normalised, float [n, audio_dim]; what stands

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from avexp_tf.evaluation import protocol
     from avexp_tf.evaluation import study
 
+_MOST_RESAMPLES = 100_000  # all are in memory at once
+
 
 def define_study_flags(train_seeds: Sequence[str]) -> None:
     """Defines the flags that every study has.
@@ -109,12 +111,14 @@ def run_study(
     from avexp_tf.evaluation import study_report
     from avexp_tf.training import run_dir as run_dirs
 
-    if n_resamples < 2:
-        raise errors.ConfigError(f"--resamples={n_resamples}: must be at least 2")
+    if not 2 <= n_resamples <= _MOST_RESAMPLES:
+        raise errors.ConfigError(
+            f"--resamples={n_resamples}: must be from 2 to {_MOST_RESAMPLES}"
+        )
     n_jobs, threads_each = study.check_jobs(jobs, threads)
     manifest = manifests.Manifest.load(base.data.records)
-    for split in ("train", "dev", "validation"):
-        manifest.check_labels(split, base.data.records)
+    manifest.check_trainable(base.data.records)
+    manifest.check_labels("validation", base.data.records)
     trainings = [
         study.Training(
             protocol.experiment_of(name, base, seed, recipe),

@@ -170,7 +170,7 @@ def loads(content: bytes, source: str) -> Reader:
       errors.DataError: if it holds something else.
     """
     try:
-        values = json.loads(content.decode("utf-8"))
+        values = json.loads(content.decode("utf-8-sig"))  # as some editors write
     except (ValueError, RecursionError) as error:
         raise errors.DataError(f"{source}: is not JSON: {error}") from None
     return Reader(values, source)

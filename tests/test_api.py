@@ -118,6 +118,12 @@ def test_numbers_of_numpy_are_numbers(records):
         records, **DATA | {"batch_size": np.int32(2), "mix_records": 10**9}
     )
     assert next(iter(batches))[0]["video"].shape[0] == 2
+    numbers = {
+        name: np.int64(value) if type(value) is int else value
+        for name, value in CORPUS.items()
+    }
+    manifest = avexp_tf.prepare("synthetic", records, **numbers)  # the same: not again
+    assert manifest.splits["train"].n_ticks > 100
 
 
 def test_each_time_through_the_train_split_is_the_next_epoch(records):
@@ -259,6 +265,19 @@ def test_a_run_and_its_export_predict_the_same(run, records, tmp_path):
         (lambda r: avexp_tf.evaluate(r, loss_seeds=1), "loss_seeds=1: must be a list"),
         (lambda r: avexp_tf.export(r, r, rounds=1), "setting 'rounds': not known"),
         (lambda r: avexp_tf.export(r, r, litert="int4"), "'int4' must be one of"),
+        (lambda r: avexp_tf.prepare(["table"], r), "corpus=.*: must be text"),
+        (
+            lambda r: avexp_tf.prepare("table", r, overwrite="no"),
+            "overwrite='no': mus",
+        ),
+        (
+            lambda r: avexp_tf.train(r, r / "x", resume="no"),
+            "resume='no': must be",
+        ),
+        (
+            lambda r: avexp_tf.prepare("table", r, train_speakers=3),
+            "--train_speakers: is a setting of --corpus=synthetic, not of table",
+        ),
         (lambda r: avexp_tf.predict(r, []), "inputs: must be a path or a list"),
         (lambda r: avexp_tf.predict(r, pd.DataFrame({"a": [1]})), "inputs: must be a"),
     ],

@@ -118,7 +118,7 @@ def finished(trained, tmp_path_factory):
 
 
 def test_resamples_are_checked_before_the_trainings(trained, tmp_path):
-    with pytest.raises(errors.ConfigError, match="--resamples=1: must be at least 2"):
+    with pytest.raises(errors.ConfigError, match="--resamples=1: must be from 2 to"):
         study(trained, tmp_path, n_resamples=1)
     assert not list(tmp_path.iterdir())
 
@@ -299,26 +299,49 @@ def test_a_training_that_lost_its_weights_is_made_again(trained, finished, tmp_p
     assert "best on dev" in (out / "audio_only" / "train.log").read_text()
 
 
-class NoDevLabels(synthetic.SyntheticCorpus):
-    """Nobody labelled dev."""
+class PartlyLabelled(synthetic.SyntheticCorpus):
+    """Which targets were labelled in train and dev."""
+
+    def __init__(self, train, dev):
+        super().__init__(CORPUS)
+        self._labelled = {"train": train, "dev": dev}
 
     def read(self, recording_id):
+        labelled = self._labelled.get(recording_id.split("-")[0], (True, True))
         for block in super().read(recording_id):
-            valid = block.label_valid & (not recording_id.startswith("dev"))
+            valid = block.label_valid & np.array(labelled)
             yield dataclasses.replace(block, label_valid=valid)
 
 
-def test_dev_without_labels_is_told_before_the_first_step(tmp_path):
+@pytest.mark.parametrize(
+    ("train", "dev", "message"),
+    [
+        ((True, True), (False, False), "the split dev has no valid label"),
+        ((True, False), (False, True), "dev has no valid label of a target that train"),
+    ],
+)
+def test_dev_without_labels_is_told_before_the_first_step(
+    train, dev, message, tmp_path
+):
     records = tmp_path / "records"
     settings = config.RecordsConfig(context_ticks=4, segment_ticks=100)
-    prepare.prepare(NoDevLabels(CORPUS), records, settings)
+    prepare.prepare(PartlyLabelled(train, dev), records, settings)
     base = base_of(records)
-    message = "records: the split dev has no valid label"
     with pytest.raises(errors.DataError, match=message):
         experiments.train(base, tmp_path / "run")
     with pytest.raises(errors.DataError, match=message):
         reproduce.run_study(base, RECIPES, TESTED, (0,), (1,), tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["records"]
+
+
+def test_a_model_is_not_chosen_on_what_it_did_not_learn(tmp_path):
+    records = tmp_path / "records"
+    settings = config.RecordsConfig(context_ticks=4, segment_ticks=100)
+    prepare.prepare(PartlyLabelled((True, False), (True, True)), records, settings)
+    experiments.train(base_of(records), tmp_path / "run", report=str)
+    history = pd.read_csv(tmp_path / "run" / "history.csv")
+    assert history["dev_arousal"].notna().all()
+    np.testing.assert_allclose(history["dev_ccc"], history["dev_valence"])
 
 
 def test_a_run_that_is_made_again_is_not_finished_before_it_is(

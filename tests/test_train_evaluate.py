@@ -170,7 +170,7 @@ def test_a_complete_run_is_left_alone_and_other_settings_are_refused(
     assert {path: path.stat().st_mtime_ns for path in run.glob("[!.]*")} == before
     assert fails(capsys, train, *words, "--epochs=3") == (
         f"{run}: holds a run with other settings (--epochs was 2, is now 3); choose "
-        "another --run_dir"
+        "another --run_dir (of a study, another --out)"
     )
     assert config.load(config.ExperimentConfig, run / "config.json").train.epochs == 2
 
@@ -237,6 +237,28 @@ def test_wrong_calls_of_evaluate(words, message, run, tmp_path, capsys, monkeypa
     assert message in fails(capsys, evaluate, "--conditions=none", *words)
     assert names_in(tmp_path) == ["FILE"]
     assert not (run / "sweep").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["--predictions=OUT/mine.csv"],
+            "OUT/mine.csv: is there already, and is no",
+        ),
+        (["--predictions=OUT/results.csv"], "OUT/results.csv: is where the results go"),
+        ([], "OUT/recordings.csv: is there already, and is no table of a sweep"),
+    ],
+)
+def test_results_replace_nothing_else(words, message, run, tmp_path, capsys):
+    words = [word.replace("OUT", str(tmp_path)) for word in words]
+    for name in ("mine.csv", "recordings.csv"):
+        (tmp_path / name).write_text("somebody's own\n")
+    words += [f"--run_dir={run}", f"--out={tmp_path}", "--conditions=none"]
+    assert message.replace("OUT", str(tmp_path)) in fails(capsys, evaluate, *words)
+    assert names_in(tmp_path) == ["mine.csv", "recordings.csv"]
+    for path in tmp_path.iterdir():
+        assert path.read_text() == "somebody's own\n"
 
 
 def test_a_run_without_weights_can_not_be_evaluated(run, tmp_path, capsys):

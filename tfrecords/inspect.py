@@ -17,6 +17,7 @@ from absl import flags
 
 from avexp_tf import cli
 from avexp_tf import errors
+from avexp_tf import files
 from avexp_tf import flags as avexp_flags
 
 
@@ -84,6 +85,8 @@ def show(
     from avexp_tf.data import shard_reader
 
     manifest = manifest_lib.Manifest.load(records_dir)
+    if out:
+        files.check_own(out, b"\x89PNG", "PNG picture")
     print("\n".join(describe.manifest(manifest)))
     indices = range(index or 0, (index or 0) + 1)
     if recording_id:

@@ -37,12 +37,26 @@ def from_flags(
       flag_values: Where they were defined.
 
     Raises:
-      errors.ConfigError: if there is no such corpus, or a flag of it is missing.
+      errors.ConfigError: if there is no such corpus, a flag of it is missing, or one
+        was given that only another corpus has.
       errors.DataError: if its files can't be used.
     """
     if name not in _MODULES:
         raise errors.ConfigError(f"--corpus={name}: must be one of {', '.join(NAMES)}")
+    own = _flags_of(name)
+    for other in NAMES:
+        for flag in sorted(_flags_of(other) - own):
+            if flag_values[flag].present:
+                raise errors.ConfigError(
+                    f"--{flag}: is a setting of --corpus={other}, not of {name}"
+                )
     return _module(name).from_flags(flag_values)
+
+
+def _flags_of(name: str) -> set[str]:
+    defined = flags.FlagValues()
+    _module(name).define_flags(defined)
+    return set(defined)
 
 
 def _module(name: str) -> Any:

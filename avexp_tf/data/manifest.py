@@ -87,6 +87,23 @@ class Manifest:
                 f"{records_dir}: the split {name} has no valid label"
             )
 
+    def check_trainable(self, records_dir: str | os.PathLike[str]) -> None:
+        """Checks that a model can be trained on train, and chosen on dev.
+
+        Raises:
+          errors.DataError: if one of them is not there or has no valid label, or dev
+            has none of a target that train has.
+        """
+        for name in ("train", "dev"):
+            self.check_labels(name, records_dir)
+        pairs = zip(
+            self.split("train").label_ticks, self.split("dev").label_ticks, strict=True
+        )
+        if not any(all(pair) for pair in pairs):
+            raise errors.DataError(
+                f"{records_dir}: dev has no valid label of a target that train has"
+            )
+
     def shard_paths(self, records_dir: str | os.PathLike[str], name: str) -> list[str]:
         """Returns the paths of a split's shards.
 

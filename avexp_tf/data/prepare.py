@@ -138,11 +138,16 @@ def prepare(
     _tell_shared_subjects(job, report)
     _refuse_run(out, os.listdir(out) if out.is_dir() else [])
     _refuse_foreign_shards(out)
+    is_there = not overwrite and (out / manifest_lib.FILE_NAME).exists()
+    if is_there and not os.access(out, os.W_OK):  # where only reading can be done
+        manifest = _finished(out, corpus, records, given, report)
+        if manifest:
+            return manifest
     files.make_folder(out / PARTS)
     with files.only_one(out / PARTS / "lock"):
         _remove_temporaries(out)
         manifest = None
-        if not overwrite and (out / manifest_lib.FILE_NAME).exists():
+        if is_there:
             manifest = _finished(out, corpus, records, given, report)
         manifest = manifest or _write(job, write_parts)
         _remove_leftovers(out, manifest)

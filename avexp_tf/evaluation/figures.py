@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pathlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -108,6 +109,8 @@ def _reference(axis: Any, ccc: pd.Series, title: str, colour: str, style: str) -
 def draw_all(results: pd.DataFrame, out_dir: str | os.PathLike[str]) -> Sequence[str]:
     """Draws those of the two figures that the results hold points of.
 
+    One that they hold no points of is removed.
+
     Returns:
       The names of the PNG files, in the order of the paper; an SVG lies beside each.
     """
@@ -119,4 +122,7 @@ def draw_all(results: pd.DataFrame, out_dir: str | os.PathLike[str]) -> Sequence
         if len(shown):
             draw(results, modality, out_dir)
             names.append(f"{name}.png")
+        else:  # what lies there is of other results
+            for ending in (".png", ".svg"):
+                pathlib.Path(out_dir, name + ending).unlink(missing_ok=True)
     return names

@@ -27,8 +27,13 @@ CAPTIONS = {
     "and loss seeds, bands span them; a flat line means that the model does not need "
     "the audio.",
     "figure_4.png": "Figure 4: CCC when video is lost. The farther left, the more is "
-    "lost; a model that keeps working stays near the dashed line.",
+    "lost; dashed, where it is known, the best that a model could do.",
 }
+
+_BEST = (
+    " *Best possible* is the correlation of the exact posterior mean with the truth, "
+    "under the same losses."
+)
 
 
 def point_table(results: pd.DataFrame, with_paper: bool = False) -> pd.DataFrame:
@@ -106,8 +111,7 @@ def write(
         f"loss seeds: {', '.join(map(str, sorted(set(results['loss_seed']))))}.",
         "",
         "Each cell is the CCC of valence / arousal, pooled over all ticks of the split "
-        "and averaged over seeds. *Best possible* is the correlation of the exact "
-        "posterior mean with the truth, under the same losses.",
+        f"and averaged over seeds.{_BEST if results['optimum'].notna().any() else ''}",
         "",
         table,
         "",

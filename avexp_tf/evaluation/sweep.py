@@ -27,6 +27,18 @@ from avexp_tf.objectives import moments
 from avexp_tf.training import scoring
 from avexp_tf.training import trained_model
 
+PREDICTION_COLUMNS = (
+    "model",
+    "train_seed",
+    "condition",
+    "loss_seed",
+    "recording_id",
+    "tick",
+    "time",
+    *config.TARGETS,
+    *(f"{target}_label" for target in config.TARGETS),
+)
+
 
 def sweep_of(
     tested: Sequence[conditions.Condition], loss_seeds: Sequence[int]
@@ -189,15 +201,12 @@ def _prediction_writer(
     if path is None:
         yield lambda segment: None
         return
-    header = ["model", "train_seed", "condition", "loss_seed", "recording_id", "tick"]
-    header += ["time", *config.TARGETS]
-    header += [f"{target}_label" for target in config.TARGETS]
     with files.replacing(path) as binary:
         import io
 
         text = io.TextIOWrapper(binary, encoding="utf-8", newline="")
         writer = csv.writer(text)
-        writer.writerow(header)
+        writer.writerow(PREDICTION_COLUMNS)
 
         def write(segment: scoring.SegmentPredictions) -> None:
             labels = [

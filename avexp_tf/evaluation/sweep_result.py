@@ -33,6 +33,7 @@ RESULT_COLUMNS = (
     "optimum",
     "n_ticks",
 )
+TABLES = ("results.csv", "recordings.csv")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,6 +115,18 @@ def tabulate(
     )
 
 
+def check_folder(out_dir: str | os.PathLike[str]) -> None:
+    """Makes the folder that `save` writes to, before the work.
+
+    Raises:
+      errors.DataError: if it can't be made, or holds other tables of these names.
+    """
+    files.make_folder(out_dir)
+    start = ",".join(RESULT_COLUMNS[:7]).encode()
+    for name in TABLES:
+        files.check_own(os.path.join(out_dir, name), start, "table of a sweep")
+
+
 def save(result: SweepResult, out_dir: str | os.PathLike[str]) -> None:
     """Writes `results.csv` and `recordings.csv` into a folder.
 
@@ -121,10 +134,7 @@ def save(result: SweepResult, out_dir: str | os.PathLike[str]) -> None:
       errors.DataError: if they can't be written.
     """
     files.make_folder(out_dir)
-    for name, table in (
-        ("results.csv", result.results),
-        ("recordings.csv", result.recordings),
-    ):
+    for name, table in zip(TABLES, (result.results, result.recordings), strict=True):
         with files.replacing(os.path.join(out_dir, name)) as file:
             table.to_csv(file, index=False, float_format="%.6g")
 

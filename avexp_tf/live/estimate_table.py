@@ -10,7 +10,6 @@ from collections.abc import Callable
 from collections.abc import Iterator
 
 from avexp_tf import config
-from avexp_tf import errors
 from avexp_tf import files
 from avexp_tf.live import recognizer
 
@@ -35,20 +34,7 @@ def check(path: str | os.PathLike[str]) -> None:
     Raises:
       errors.DataError: if it can't, or would replace a file that is none.
     """
-    files.check_writable(path)
-    if not os.path.exists(path):
-        return
-    header = ",".join(COLUMNS).encode()
-    start = b"no file"
-    if os.path.isfile(path):
-        try:
-            with open(path, "rb") as file:
-                start = file.read(len(header))
-        except OSError as error:
-            reason = error.strerror or error
-            raise errors.DataError(f"{path}: can't be read: {reason}") from None
-    if start and start != header:
-        raise errors.DataError(f"{path}: is there already, and is no table of a call")
+    files.check_own(path, ",".join(COLUMNS).encode(), "table of a call")
 
 
 @contextlib.contextmanager

@@ -68,8 +68,7 @@ def train(
     run_dir = run_dirs.RunDir(run_path)
     train_source = pipeline.Source.open(experiment.data, "train")
     dev_source = pipeline.Source.open(experiment.data, "dev")
-    for source in (train_source, dev_source):
-        source.manifest.check_labels(source.split, experiment.data.records)
+    train_source.manifest.check_trainable(experiment.data.records)
     with contextlib.ExitStack() as stack:
         stack.enter_context(strategies.watching())
         if cluster.leads():

@@ -188,12 +188,14 @@ class Run:
                 )
 
     def _row(self, dev: np.ndarray) -> progress_lib.Row:
+        # What a model did not learn says nothing about it.
+        learned = np.array(self._source.manifest.split("train").label_ticks) > 0
         row: progress_lib.Row = {
             "epoch": self._progress.epoch + 1,
             "step": self._progress.step,
             "loss": float(np.mean(self._losses)),
             "learning_rate": float(self.learner.optimizer.learning_rate),
-            "dev_ccc": float(np.nanmean(dev)),
+            "dev_ccc": float(np.nanmean(dev[:, learned])),
         }
         row |= {
             f"dev_{target}": float(dev[0, column])

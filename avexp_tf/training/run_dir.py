@@ -156,7 +156,7 @@ class RunDir:
             raise errors.RunError(
                 f"{self.path}: holds a run on other records, or those of "
                 f"{experiment.data.records} were changed since; choose another "
-                "--run_dir"
+                "--run_dir (of a study, another --out)"
             )
 
     def check_settings(self, experiment: config.ExperimentConfig) -> None:
@@ -172,7 +172,7 @@ class RunDir:
         if difference:
             raise errors.RunError(
                 f"{self.path}: holds a run with other settings ({difference}); "
-                "choose another --run_dir"
+                "choose another --run_dir (of a study, another --out)"
             )
 
     @contextlib.contextmanager

@@ -23,6 +23,7 @@ MAPPING = {
     "arousal": "aro",
     "time": "secs",
 }
+STARS = {"video": ["*"], "audio": None, "arousal": None, "time": "t"}
 CSV = """secs,v1,words,a,val,aro,v2
 0.0,1,"one, two",10,0.5,-0.5,2
 0.5,,x,11,,0.25,3
@@ -173,6 +174,36 @@ def test_a_star_stands_for_columns_in_the_order_of_the_file(tmp_path):
     assert read(corpus, "x").video.tolist() == [[1, 2, 3]]
 
 
+def test_a_star_stands_for_no_label_and_no_time(tmp_path):
+    corpus = make(tmp_path / "a", {"x.csv": "t,v,val,f\n0,1,0.5,2\n"}, **STARS)
+    np.testing.assert_array_equal(read(corpus, "x").video, [[1, 2]])
+    with pytest.raises(errors.DataError, match="names 'val', a label or the time"):
+        make(tmp_path / "b", {"x.csv": CSV}, video=["v1", "val"])
+
+
+def test_a_star_stands_for_the_same_in_all_files(tmp_path):
+    tables = {"x.csv": "t,v,val\n0,1,0\n", "y.csv": "t,v,w,val\n0,1,2,0\n"}
+    with pytest.raises(errors.DataError, match="y.csv: has a column 'w', which"):
+        make(tmp_path, tables, **STARS)
+
+
+def test_the_mark_of_no_label_in_single_precision(tmp_path):
+    arrays = {"secs": np.arange(2.0), "v1": np.ones(2), "v2": np.ones(2)}
+    arrays |= {"a": np.ones(2), "aro": np.zeros(2)}
+    arrays["val"] = np.array([0.5, -0.999], np.float32)
+    corpus = make(tmp_path, {"x.npz": arrays}, invalid_label=-0.999)
+    assert read(corpus, "x").label_valid[:, 0].tolist() == [True, False]
+
+
+def test_spaces_in_a_header_and_a_mark_before_a_mapping(tmp_path):
+    table = "secs, v1, v2, a, val, aro\n0,1,2,3,0,0\n"
+    corpus = make(tmp_path, {"x.csv": table}, video=[" v1", " v2"])
+    np.testing.assert_array_equal(read(corpus, "x").video, [[1, 2]])
+    path = tmp_path / "mapping.json"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert mapping_lib.Mapping.load(path).video == ("v1", "v2")
+
+
 def test_arrays_that_nobody_asked_for_may_be_anything(tmp_path):
     more = {
         "v_fps": np.float64(25),
@@ -181,8 +212,8 @@ def test_arrays_that_nobody_asked_for_may_be_anything(tmp_path):
         "v_any": np.array([object()], object),
     }
     corpus = make(tmp_path, {"x.npz": arrays() | more}, video=["v*"], invalid_label=-5)
-    assert (corpus.video.dim, corpus.audio.dim) == (3, 1)  # v and val
-    np.testing.assert_array_equal(read(corpus, "x").video[:, 2], arrays()["val"])
+    assert (corpus.video.dim, corpus.audio.dim) == (2, 1)
+    np.testing.assert_array_equal(read(corpus, "x").video, arrays()["v"])
 
 
 def test_a_rate_makes_the_time(tmp_path, monkeypatch):
@@ -468,6 +499,7 @@ def test_names_in_an_archive_lead_nowhere(tmp_path):
         ),
         ({"splits": ["a"]}, "splits must be a JSON object"),
         ({"valence": 3}, "valence must be a string, is 3"),
+        ({"subject": "{n!r}"}, "'{n!r}' must hold names of groups in braces"),
         ({"invalid_label": True}, "invalid_label must be a finite number, is True"),
     ],
 )

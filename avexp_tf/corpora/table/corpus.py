@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import tqdm
 
+from avexp_tf import config
 from avexp_tf import errors
 from avexp_tf import files
 from avexp_tf import recording
@@ -58,8 +59,7 @@ class TableCorpus:
         paths = _paths(tables)
         first = dict(self._table(paths[0]).columns())
         wanted = {
-            "video": _expanded(mapping.video, first),
-            "audio": _expanded(mapping.audio, first),
+            **{key: self._features(key, first) for key in config.MODALITIES},
             **{target: [column] for target, column in mapping.labels.items()},
             "time": [mapping.time] if mapping.time else [],
         }
@@ -118,11 +118,29 @@ class TableCorpus:
             return npz_table.NpzTable(path)
         return csv_table.CsvTable(path, self._mapping.separator)
 
+    def _features(self, key: str, columns: dict[str, int]) -> list[str]:
+        """Returns the columns of a file that are features of a modality."""
+        mapping = self._mapping
+        # What is to be predicted, and the clock, are no features.
+        others = {*mapping.labels.values(), mapping.time} - {""}
+        named = mapping.video if key == "video" else mapping.audio
+        for name in named:
+            if name in others:
+                raise mapping.error(f"{key} names {name!r}, a label or the time")
+        return _expanded(named, [name for name in columns if name not in others])
+
     def _add(self, path: str) -> None:
         """Checks a file's columns and name, and takes its digest."""
         needed = {name for wanted in self._wanted.values() for name in wanted}
         columns = self._table(path).columns(needed)
         names = [name for name, _ in columns]
+        for key in config.MODALITIES:
+            for name in self._features(key, dict(columns)):
+                if name in names and name not in self._wanted[key]:
+                    raise errors.DataError(
+                        f"{path}: has a column {name!r}, which {self._mapping.source} "
+                        f"counts to {key}, and the first file has not"
+                    )
         for key, wanted in self._wanted.items():
             for name in wanted:
                 if names.count(name) != 1:
@@ -185,7 +203,7 @@ def _paths(tables: str) -> list[str]:
     return sorted(found, key=lambda path: (os.path.basename(path), path))
 
 
-def _expanded(names: Sequence[str], columns: dict[str, int]) -> list[str]:
+def _expanded(names: Sequence[str], columns: Sequence[str]) -> list[str]:
     """Returns the columns that names with `*` stand for; other names as they are."""
     found = []
     for name in names:

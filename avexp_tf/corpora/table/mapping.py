@@ -85,16 +85,21 @@ class Mapping:
         def text(key: str, default: str = "") -> str:
             return values.text(key) if key in values.values else default
 
+        def columns(key: str) -> tuple[str, ...]:
+            # A header's cells are stripped, too: some write a space after each comma.
+            names = values.texts(key) if key in has else ()
+            return tuple(name.strip() for name in names)
+
         has = values.values.keys()
         splits = values.child("splits") if "splits" in has else None
         if splits:
             splits.only(recording_lib.SPLITS)
         mapping = cls(
             source=values.source,
-            video=values.texts("video") if "video" in has else (),
-            audio=values.texts("audio") if "audio" in has else (),
-            labels={name: text(name) for name in config.TARGETS if name in has},
-            time=text("time"),
+            video=columns("video"),
+            audio=columns("audio"),
+            labels={name: text(name).strip() for name in config.TARGETS if name in has},
+            time=text("time").strip(),
             rate_hz=values.number("rate_hz") if "rate_hz" in has else 0.0,
             recording=text("recording", "(?P<subject>.*)"),
             subject=text("subject", "{subject}"),
@@ -133,12 +138,18 @@ class Mapping:
                 f"recording is no regular expression: {error}: {self.recording!r}"
             ) from None
         for template in (self.subject, self.split_group):
-            for name in _names_in(template):
+            names = _names_in(template)
+            for name in names:
                 if name not in groups:
                     raise self.error(
                         f"{{{name}}} in {template!r} is no named group of recording: "
                         f"write (?P<{name}>...) there"
                     )
+            if set("{}") & set(_filled(template, dict.fromkeys(names, ""))):
+                raise self.error(
+                    f"{template!r} must hold names of groups in braces, such as "
+                    "{subject}"
+                )
         seen: dict[str, str] = {}
         for split, members in self.splits.items():
             for group in members:

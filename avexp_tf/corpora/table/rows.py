@@ -60,7 +60,9 @@ def to_block(
         if target in rows:
             labels[:, column] = rows[target][:, 0]
     if mapping.invalid_label is not None:
-        labels[labels == mapping.invalid_label] = np.nan
+        # As float32, since an array may hold it so.
+        invalid = np.float32(mapping.invalid_label)
+        labels[labels.astype(np.float32) == invalid] = np.nan
     outside = np.argwhere(np.abs(labels) > 1)
     if len(outside):
         row, column = outside[0]
