@@ -30,7 +30,6 @@ from avexp_tf import runtime
 def define_flags() -> None:
     """Defines the flags of this command."""
     runtime.define_flags()
-    module = avexp_flags.MODULE
     for name, default, text in (
         ("model", "", "Export, folder of exports, or run directory."),
         ("server", "", "Instead, a server: host:port, or http://host:port."),
@@ -47,25 +46,16 @@ def define_flags() -> None:
             "",
             "VGG-Face's weights, where they are not those that avexp-weights keeps.",
         ),
-    ):
-        if name not in flags.FLAGS:
-            flags.DEFINE_string(name, default, text, module_name=module)
-    if "overlay" in flags.FLAGS:
-        return
-    flags.DEFINE_boolean(
-        "overlay", False, "Also write an annotated video.", module_name=module
-    )
-    flags.DEFINE_boolean("plot", True, "Draw the curves.", module_name=module)
-    for name, kind, text in (
+        ("overlay", False, "Also write an annotated video."),
+        ("plot", True, "Draw the curves."),
         (
             "overwrite",
-            flags.DEFINE_boolean,
+            False,
             "Predict again what is there already, and replace files in the way.",
         ),
-        ("eval_stride", flags.DEFINE_integer, "Ticks between clips; 0 as in training."),
+        ("eval_stride", 0, "Ticks between clips; 0 as in training."),
     ):
-        if name not in flags.FLAGS:
-            kind(name, 0, text, module_name=module)
+        avexp_flags.define_one(name, default, text)
 
 
 def main(argv: Sequence[str]) -> int:

@@ -25,18 +25,13 @@ from avexp_tf.corpora.affwild2 import submission
 
 def define_flags() -> None:
     """Defines the flags of this command."""
-    module = avexp_flags.MODULE
     for name, text in (
         ("predictions", "CSV file of avexp-evaluate --predictions, of one model."),
         ("out", "The file to write, or with --per_recording the folder."),
         ("frames", "List of the frames that the challenge wants."),
     ):
-        if name not in flags.FLAGS:
-            flags.DEFINE_string(name, "", text, module_name=module)
-    if "per_recording" not in flags.FLAGS:
-        flags.DEFINE_boolean(
-            "per_recording", False, "One file per recording.", module_name=module
-        )
+        avexp_flags.define_one(name, "", text)
+    avexp_flags.define_one("per_recording", False, "One file per recording.")
 
 
 def main(argv: Sequence[str]) -> None:

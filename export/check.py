@@ -31,8 +31,7 @@ def define_flags() -> None:
         ("export", "", "The version to check: <folder of the versions>/<number>."),
         ("server", "", "A server to check too."),
     ):
-        if name not in flags.FLAGS:
-            flags.DEFINE_string(name, default, text, module_name=avexp_flags.MODULE)
+        avexp_flags.define_one(name, default, text)
 
 
 def main(argv: Sequence[str]) -> int:

@@ -28,8 +28,7 @@ def define_flags() -> None:
         ("run_dir", "", "Run directory of the model."),
         ("export", "", "The version to add to: <folder of the versions>/<number>."),
     ):
-        if name not in flags.FLAGS:
-            flags.DEFINE_string(name, default, text, module_name=avexp_flags.MODULE)
+        avexp_flags.define_one(name, default, text)
 
 
 def main(argv: Sequence[str]) -> int:

@@ -27,8 +27,7 @@ def define_flags() -> None:
         ("run_dir", "", "Run directory of the model."),
         ("out", "", "Folder of the versions: <out>/1, <out>/2, ..."),
     ):
-        if name not in flags.FLAGS:
-            flags.DEFINE_string(name, default, text, module_name=avexp_flags.MODULE)
+        avexp_flags.define_one(name, default, text)
 
 
 def main(argv: Sequence[str]) -> int:

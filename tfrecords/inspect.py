@@ -29,8 +29,7 @@ def define_flags() -> None:
         ("split", "Split of the record to show."),
         ("out", "PNG file to draw the labels and what is present to."),
     ):
-        if name not in flags.FLAGS:
-            flags.DEFINE_string(name, "", text, module_name=avexp_flags.MODULE)
+        avexp_flags.define_one(name, "", text)
     if "index" not in flags.FLAGS:
         flags.DEFINE_integer(
             "index",

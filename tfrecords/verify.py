@@ -20,13 +20,9 @@ from avexp_tf import flags as avexp_flags
 
 def define_flags() -> None:
     """Defines the flags of this command."""
-    if "records" not in flags.FLAGS:
-        flags.DEFINE_string(
-            "records",
-            "",
-            "Folder with manifest.json and the record shards.",
-            module_name=avexp_flags.MODULE,
-        )
+    avexp_flags.define_one(
+        "records", "", "Folder with manifest.json and the record shards."
+    )
 
 
 def main(argv: Sequence[str]) -> int:

@@ -28,8 +28,8 @@ class Trainer:
       optimizer: Likewise.
       strategy: Where the replicas run.
       few_steps: Make one graph for batches of any size. Each graph takes seconds; one
-        that knows how many clips it gets is up to a fiftieth faster, but the last batch
-        of an epoch then needs another.
+        that knows how many clips it gets is a little faster, but the last batch of an
+        epoch then needs another.
 
     Attributes:
       step: Steps done so far.

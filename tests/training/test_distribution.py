@@ -86,6 +86,24 @@ def test_a_short_training_ends_with_the_same_weights():
         np.testing.assert_allclose(two, one, atol=1e-4)
 
 
+@pytest.mark.parametrize("n_replicas", [1, 2])
+def test_one_graph_for_all_batches_is_one_for_each_size(n_replicas):
+    strategy = two_replicas() if n_replicas == 2 else tf.distribute.get_strategy()
+    data = tf.data.Dataset.from_tensor_slices(batch_of(10)).batch(4)  # 4, 4 and 2
+    found = []
+    for few_steps in (False, True):
+        keras.utils.set_random_seed(1)
+        with strategy.scope():
+            model = crossmodal_transformer.build(MODEL, DIMS)
+            made = optimizer.GlobalClipAdam(learning_rate=0.01)
+        run = trainer.Trainer(model, made, strategy, few_steps=few_steps)
+        found.append(list(run.losses(data)))
+        n_graphs = run._compiled_step.experimental_get_tracing_count()
+        assert n_graphs == (1 if few_steps else 2)
+    assert len(found[0]) == 3
+    np.testing.assert_allclose(found[1], found[0], atol=1e-5)
+
+
 def test_clipping_is_of_the_global_gradient():
     batch = batch_of(6)
     alone, _ = train(tf.distribute.get_strategy(), [batch] * 3, max_norm=0.05)
