@@ -8,9 +8,11 @@ BIN := $(VENV)/bin
 demo: $(VENV)/installed
 	$(BIN)/python -m avexp_tf.demo
 
-# Two processes, which share no file of tests: one can't keep two cores busy.
+# Two processes, which share no file of tests: one can't keep two cores busy. In the order
+# of the folders, since else the files of few and long tests would come last, and one
+# process would wait for the other.
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
