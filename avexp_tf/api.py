@@ -353,6 +353,7 @@ def evaluate(
     sweep.check_names(models)
     data = sweep.data_of(models, records, eval_stride or None, on_corrupt)
     source = pipeline.Source.open(data, split)
+    source.manifest.check_labels(split, data.records)
     if out is not None:
         sweep_results.check_folder(out)
     result = sweep.evaluate(models, source, tested, seeds)

@@ -75,15 +75,9 @@ def main(argv: Sequence[str]) -> None:
     out = values.out or os.path.join(run_paths[0], "sweep")
     # What can't be written is known before the work, not after.
     if values.predictions:
-        for name in sweep_results.TABLES:
-            if os.path.realpath(values.predictions) == os.path.realpath(
-                os.path.join(out, name)
-            ):
-                raise errors.ConfigError(
-                    f"--predictions={values.predictions}: is where the results go"
-                )
-        start = ",".join(sweep.PREDICTION_COLUMNS).encode()
-        files.check_own(values.predictions, start, "table of predictions")
+        _check_predictions(values.predictions, out)
+    else:
+        source.manifest.check_labels(values.split, data.records)
     sweep_results.check_folder(out)
     result = sweep.evaluate(
         models, source, tested, loss_seeds, values.predictions or None
@@ -94,6 +88,18 @@ def main(argv: Sequence[str]) -> None:
     print(report.write(result.results, drawn, data.records, out))
     for name in (*sweep_results.TABLES, "report.md", *drawn):
         print(os.path.join(out, name))
+
+
+def _check_predictions(path: str, out: str) -> None:
+    """Checks that predictions replace nothing else, and nothing else them."""
+    from avexp_tf.evaluation import sweep
+    from avexp_tf.evaluation import sweep_result as sweep_results
+
+    results = [os.path.realpath(os.path.join(out, x)) for x in sweep_results.TABLES]
+    if os.path.realpath(path) in results:
+        raise errors.ConfigError(f"--predictions={path}: is where the results go")
+    start = ",".join(sweep.PREDICTION_COLUMNS).encode()
+    files.check_own(path, start, "table of predictions")
 
 
 def run() -> None:
