@@ -144,7 +144,8 @@ class UrlSource:
                     if self._stopped.wait(max(due_secs - now, 0.0)):
                         return
                     if isinstance(frame, av.VideoFrame):
-                        image = frames.upright_bgr(frame, reformatter)
+                        aspect = containers.pixel_aspect(packet.stream)
+                        image = frames.upright_bgr(frame, reformatter, aspect)
                         self._put(_Packet(secs, "video", image))
                         continue
                     for samples in resampler.take(frame):

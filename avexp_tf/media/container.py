@@ -15,6 +15,8 @@ from avexp_tf import errors
 # A recording is one local file. Play lists and session descriptions name further files
 # or hosts, and FFmpeg might go and read those.
 _REFUSED_FORMATS = frozenset({"concat", "dash", "hls", "rtsp", "sdp", "tty"})
+# Of what is recorded 4:1 is the widest; anything beyond this is a damaged header.
+_PIXEL_ASPECTS = (1 / 8, 8)
 
 
 @contextlib.contextmanager
@@ -71,6 +73,17 @@ def stream(container: Any, kind: str) -> Any | None:
         return None
     best = container.streams.best(kind)
     return best if best in candidates else candidates[0]
+
+
+def pixel_aspect(stream: Any) -> float:
+    """Returns the width of a video stream's pixels over their height.
+
+    Args:
+      stream: The stream; one that says nothing, or nothing that can be true, has square
+        pixels.
+    """
+    aspect = float(stream.sample_aspect_ratio or 1)
+    return aspect if _PIXEL_ASPECTS[0] <= aspect <= _PIXEL_ASPECTS[1] else 1.0
 
 
 def origin_secs(container: Any) -> float:

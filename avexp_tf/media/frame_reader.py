@@ -53,13 +53,15 @@ class FrameReader:
             stream_clock = clock.StreamClock(
                 str(self._path), container.origin_secs(opened), period_secs(stream)
             )
+            pixel_aspect = container.pixel_aspect(stream)
             reformatter = av.video.reformatter.VideoReformatter()
             index = 0
             n_seen_damaged = 0
             for decoded in self._decoded(opened, stream):
-                if decoded.width * decoded.height > _MOST_PIXELS:
+                width = frame.shown_width(decoded, pixel_aspect)
+                if width * decoded.height > _MOST_PIXELS:
                     raise errors.DataError(
-                        f"{self._path}: a picture of {decoded.width}x{decoded.height}; "
+                        f"{self._path}: a picture of {width}x{decoded.height}; "
                         f"at most {_MOST_PIXELS} pixels are believed"
                     )
                 secs = stream_clock.read(decoded.pts, decoded.time_base)
@@ -70,6 +72,7 @@ class FrameReader:
                     lost_before=self.n_damaged > n_seen_damaged,
                     decoded=decoded,
                     reformatter=reformatter,
+                    pixel_aspect=pixel_aspect,
                 )
                 n_seen_damaged = self.n_damaged
                 index += 1

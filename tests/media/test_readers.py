@@ -1,9 +1,11 @@
 """Frames and sound of generated files stand where they were put."""
 
 import contextlib
+import fractions
 import http.server
 import itertools
 import pathlib
+import struct
 import threading
 import wave
 
@@ -89,6 +91,52 @@ def test_rotation_of_the_file_is_honoured(tmp_path, degrees, corner):
     # Turned by 90 degrees against the clock, upper left becomes lower left.
     quarters = shown.reshape(2, height // 2, 2, width // 2, 3).mean(axis=(1, 3, 4))
     assert np.unravel_index(quarters.argmax(), (2, 2)) == corner
+
+
+@pytest.mark.parametrize(
+    "matrix",
+    [(x, 0, 0, y) for x in (1, -1) for y in (1, -1)]
+    + [(0, x, y, 0) for x in (1, -1) for y in (1, -1)],
+)
+def test_mirrored_pictures_of_the_file_are_flipped(tmp_path, matrix):
+    """A front camera's display matrix also mirrors: all eight ways to lie."""
+    shades = np.array([[40, 90], [140, 190]], np.uint8)
+    image = np.repeat(shades.repeat(16, axis=0).repeat(32, axis=1)[..., None], 3, 2)
+    path = tmp_path / "a.mov"
+    writer.write(path, [(0.0, image)])
+    content = bytearray(path.read_bytes())
+    place = content.index(b"tkhd") + 44
+    a, b, c, d = (round(65536 * one) for one in matrix)
+    struct.pack_into(">5i", content, place, a, b, 0, c, d)
+    path.write_bytes(content)
+    expected = np.zeros_like(shades)
+    for row, column in np.ndindex(2, 2):
+        # From the center, x to the right and y down: as the file format defines it.
+        x, y = 2 * column - 1, 2 * row - 1
+        shown_x, shown_y = (matrix[k] * x + matrix[2 + k] * y for k in range(2))
+        expected[(shown_y + 1) // 2, (shown_x + 1) // 2] = shades[row, column]
+    (read,) = frame_reader.FrameReader(path)
+    height, width = read.image_bgr().shape[:2]
+    assert (height, width) == ((32, 64) if matrix[0] else (64, 32))
+    quarters = read.image_bgr().reshape(2, height // 2, 2, width // 2, 3)
+    np.testing.assert_allclose(quarters.mean(axis=(1, 3, 4)), expected, atol=4)
+
+
+@pytest.mark.parametrize(
+    ("aspect", "shape"), [("1", (48, 64)), ("16/11", (70, 64)), ("9", (48, 64))]
+)
+def test_pixels_that_are_not_square_are_made_so(tmp_path, aspect, shape):
+    """The stored width is scaled before the picture is turned; 9 is not believed."""
+    with av.open(str(tmp_path / "a.mov"), "w") as opened:
+        stream = opened.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 48, 64, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = fractions.Fraction(aspect)
+        stream.set_display_rotation(90)
+        image = np.full((64, 48, 3), 90, np.uint8)
+        opened.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="bgr24")))
+        opened.mux(stream.encode(None))
+    (read,) = frame_reader.FrameReader(tmp_path / "a.mov")
+    assert read.image_bgr().shape == (*shape, 3)
 
 
 @pytest.mark.parametrize("suffix", [".mov", ".mkv", ".ts", ".mp4"])
