@@ -24,7 +24,7 @@ from avexp_tf.media import frame_reader
 from avexp_tf.media import probe
 
 _RATE_HZ = audio_reader.SAMPLE_RATE_HZ
-_BLOCK_SECS = 0.02
+_BLOCK = round(0.02 * _RATE_HZ)  # samples
 _MOST_WAITING = 256
 _STEP_SECS = 1.0  # no call takes so little for a stall
 
@@ -108,9 +108,16 @@ class FileSource:
     def _sound(self) -> Iterator[_Packet]:
         secs = 0.0
         for block in audio_reader.AudioReader(self._path):
-            secs = (block.start + len(block.samples)) / _RATE_HZ
-            comes_secs = secs if self._in_real_time else block.start / _RATE_HZ
-            yield _Packet(comes_secs, "audio", block)
+            # Some codecs pack more than a second, which would come too late as a whole.
+            n_piece = _BLOCK if self._in_real_time else len(block.samples)
+            for first in range(0, len(block.samples), n_piece):
+                start = block.start + first
+                piece = audio_reader.AudioBlock(
+                    start, block.samples[first : first + n_piece]
+                )
+                secs = (start + len(piece.samples)) / _RATE_HZ
+                comes_secs = secs if self._in_real_time else start / _RATE_HZ
+                yield _Packet(comes_secs, "audio", piece)
         yield _Packet(secs, "audio", None)
 
 
@@ -196,7 +203,7 @@ class DeviceSource:
                 samplerate=_RATE_HZ,
                 channels=1,
                 dtype="float32",
-                blocksize=round(_BLOCK_SECS * _RATE_HZ),
+                blocksize=_BLOCK,
                 callback=take,
             )
         except self._sounddevice.PortAudioError as error:

@@ -63,6 +63,17 @@ def test_a_file_in_real_time_answers_every_tick_in_time(path):
     assert [one.index for one in found] == list(range(30))
 
 
+def test_long_packets_of_sound_come_in_time(tmp_path):
+    """A packet of this codec lasts a second, longer than a tick waits for it."""
+    path = tmp_path / "a.tta"
+    writer.write(path, audio=calls.voice(1.2), audio_codec="tta")
+    with calls.recognizer_of() as call:
+        source = sources.FileSource(path)
+        found = list(itertools.chain.from_iterable(source.estimates(call)))
+        assert call.features.n_dropped_samples == 0
+    assert np.mean([one.audio_present for one in found]) > 0.9
+
+
 @pytest.mark.parametrize("sound_secs", [None, (9.0, 10.0)])
 def test_a_file_with_a_long_gap_has_every_tick(tmp_path, monkeypatch, sound_secs):
     secs = [k / 25 for k in range(10)]
