@@ -427,6 +427,8 @@ def predict(
 ) -> pd.DataFrame:
     """Predicts media files, or features that are in memory.
 
+    What is damaged in a file is left out, and said in a line on stderr.
+
     Args:
       model: An export or a run directory.
       inputs: Files, folders or patterns; or one recording's features as a
@@ -481,7 +483,7 @@ def predict(
     )
     tables = []
     for path in paths:
-        for ticks in predictor.predict(path):
+        for ticks in predictor.predict(path, report=media_corpus.log):
             table = prediction_table.frame(ticks)
             table.insert(0, "file", os.fspath(path))
             tables.append(table)

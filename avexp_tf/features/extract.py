@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from avexp_tf import config as config_lib
-from avexp_tf import errors
 from avexp_tf import recording
 from avexp_tf.features import backbones
 from avexp_tf.features import crop as crop_lib
@@ -22,6 +21,7 @@ from avexp_tf.features import settings
 from avexp_tf.features import sound_track
 from avexp_tf.features import timeline
 from avexp_tf.media import audio_reader
+from avexp_tf.media import damage
 from avexp_tf.media import frame_reader
 from avexp_tf.media import probe
 
@@ -128,17 +128,9 @@ class Extractor:
                     stretch.clear()
             if len(stretch):
                 yield self._features(stretch)
-        if last_secs is None:
-            wanted = "pictures" if clock == "frames" else "pictures or sound"
-            raise errors.DataError(f"{path}: holds no {wanted} that can be decoded")
-        for what, reader in (("video", frames), ("audio", blocks)):
-            if reader.n_damaged:
-                report(f"{path}: {what}: {reader.n_damaged} damaged packets left out")
-        if info.duration_secs and info.duration_secs > last_secs + 1.0:
-            report(
-                f"{path}: ends at {last_secs:.1f} s; its header says "
-                f"{info.duration_secs:.1f} s"
-            )
+        wanted = "pictures" if clock == "frames" else "pictures or sound"
+        for line in damage.notes(info, frames, blocks, last_secs, wanted):
+            report(line)
 
     def _faces(
         self, faces: faces_lib.FaceSource | None, side: str

@@ -106,12 +106,13 @@ def main(argv: Sequence[str]) -> int:
 
     if values.csv:
         estimate_table.check(values.csv)
+    notes: list[str] = []
     source: sources.Source
     if len(argv) == 2 and url_source.is_url(argv[1]):
         source = url_source.UrlSource(argv[1])
         origin_secs = None
     elif len(argv) == 2:
-        source = sources.FileSource(argv[1], values.in_real_time)
+        source = sources.FileSource(argv[1], values.in_real_time, notes.append)
         origin_secs = 0.0
     else:
         source = sources.DeviceSource(values.camera, values.microphone)
@@ -128,8 +129,12 @@ def main(argv: Sequence[str]) -> int:
         write: Callable[[list[recognizer.Estimate]], None] | None = None
         if values.csv:
             write = stack.enter_context(estimate_table.writing(values.csv))
-        n_ticks = _follow(source.estimates(call), write)
-    print(f"{n_ticks} ticks" + (f": {values.csv}" if values.csv else ""))
+        n_ticks, broke_off = _follow(source.estimates(call), write)
+    print(f"{n_ticks} ticks" + (f": {values.csv}" if values.csv else ""), flush=True)
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
+    if broke_off is not None:
+        raise broke_off
     return 0
 
 
@@ -166,12 +171,18 @@ def _serve_page(live: settings.LiveConfig) -> int:
     return 0
 
 
-def _follow(estimates: Iterator[list], write: Callable[[list], None] | None) -> int:
-    """Shows and writes estimates until the call ends, or is ended; returns how many."""
+def _follow(
+    estimates: Iterator[list], write: Callable[[list], None] | None
+) -> tuple[int, errors.DataError | None]:
+    """Shows and writes estimates until the call ends, or is ended.
+
+    Returns:
+      How many there were, and the error that ended them; all that came counts.
+    """
     from avexp_tf.live import terminal
 
     shows = sys.stderr.isatty()
-    n_ticks = 0
+    n_ticks, broke_off = 0, None
     try:
         for found in estimates:
             if write is not None:
@@ -181,9 +192,13 @@ def _follow(estimates: Iterator[list], write: Callable[[list], None] | None) -> 
                 shows = _show(f"\r{terminal.line(found[-1])}")
     except (KeyboardInterrupt, termination.Terminated):
         pass  # how a call ends
+    except errors.DataError as error:
+        if not n_ticks:
+            raise
+        broke_off = error
     if shows:
         _show("\n")
-    return n_ticks
+    return n_ticks, broke_off
 
 
 def _show(text: str) -> bool:

@@ -7,6 +7,7 @@ import os
 import queue
 import threading
 import time
+from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
 from typing import Any
@@ -20,6 +21,8 @@ from avexp_tf import errors
 from avexp_tf.features import timeline
 from avexp_tf.live import recognizer
 from avexp_tf.media import audio_reader
+from avexp_tf.media import damage
+from avexp_tf.media import frame as frame_lib
 from avexp_tf.media import frame_reader
 from avexp_tf.media import probe
 
@@ -35,7 +38,11 @@ class Source(Protocol):
     def estimates(
         self, call: recognizer.Recognizer
     ) -> Iterator[list[recognizer.Estimate]]:
-        """Yields what the call says, at least at every tick, until the source ends."""
+        """Yields what the call says, at least at every tick, until the source ends.
+
+        Raises:
+          errors.DataError: if nothing came, or after all that came an error ended it.
+        """
         ...
 
 
@@ -52,27 +59,39 @@ class FileSource:
       path: A media file.
       in_real_time: Wait until packets are due, as a call does, or take longer where the
         machine is too slow; else as fast as it goes.
+      report: Takes a line, at the end, about what was damaged.
 
     Raises:
       errors.DataError: if it can't be used.
     """
 
-    def __init__(self, path: str | os.PathLike[str], in_real_time: bool = True):
-        probe.probe(path)
-        self._path = path
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        in_real_time: bool = True,
+        report: Callable[[str], None] = lambda line: None,
+    ):
+        self._info = probe.probe(path)
         self._in_real_time = in_real_time
+        self._report = report
+        self._end_secs: float | None = None  # of what came
 
     def estimates(
         self, call: recognizer.Recognizer
     ) -> Iterator[list[recognizer.Estimate]]:
         """Yields what the call says; see `Source`."""
+        self._end_secs = None
+        frames = frame_reader.FrameReader(self._info.path)
+        blocks = audio_reader.AudioReader(self._info.path)
         packets = heapq.merge(
-            self._pictures(), self._sound(), key=lambda packet: packet.secs
+            self._pictures(frames), self._sound(blocks), key=lambda packet: packet.secs
         )
         if self._in_real_time:
             yield from self._as_due(call, packets)
         else:
             yield from self._at_once(call, packets)
+        for line in damage.notes(self._info, frames, blocks, self._end_secs):
+            self._report(line)
         yield call.finish()
 
     @staticmethod
@@ -98,16 +117,18 @@ class FileSource:
                 yield call.poll(now)
             _push(call, packet)
 
-    def _pictures(self) -> Iterator[_Packet]:
+    def _pictures(self, frames: Iterable[frame_lib.Frame]) -> Iterator[_Packet]:
         secs = 0.0
-        for frame in frame_reader.FrameReader(self._path):
+        for frame in frames:
             secs = frame.secs
+            self._came(secs + frame.duration_secs)
             yield _Packet(secs, "video", frame)
         yield _Packet(secs, "video", None)
 
-    def _sound(self) -> Iterator[_Packet]:
+    def _sound(self, blocks: Iterable[audio_reader.AudioBlock]) -> Iterator[_Packet]:
         secs = 0.0
-        for block in audio_reader.AudioReader(self._path):
+        for block in blocks:
+            self._came((block.start + len(block.samples)) / _RATE_HZ)
             # Some codecs pack more than a second, which would come too late as a whole.
             n_piece = _BLOCK if self._in_real_time else len(block.samples)
             for first in range(0, len(block.samples), n_piece):
@@ -119,6 +140,9 @@ class FileSource:
                 comes_secs = secs if self._in_real_time else start / _RATE_HZ
                 yield _Packet(comes_secs, "audio", piece)
         yield _Packet(secs, "audio", None)
+
+    def _came(self, end_secs: float) -> None:
+        self._end_secs = max(self._end_secs or 0.0, end_secs)
 
 
 class DeviceSource:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import queue
 import threading
 import time
@@ -22,7 +23,7 @@ from avexp_tf.media import frame as frames
 from avexp_tf.media import resampler as resamplers
 
 _MOST_WAITING = 128
-_OPEN_SECS, _READ_SECS = 10.0, 10.0
+_OPEN_SECS = _READ_SECS = 10.0  # what is silent for longer is gone
 _MOST_BACKLOG_SECS = 5.0  # FFmpeg looks at so much of a stream before it gives any
 # RTSP over TCP: no packet is half there. Other protocols don't know the option.
 _OPTIONS = {"rtsp_transport": "tcp"}
@@ -62,7 +63,7 @@ class UrlSource:
         self._clock = arrival_clock.ArrivalClock(backlog_secs)
         self._packets: queue.Queue[_Packet | None] = queue.Queue(_MOST_WAITING)
         self._stopped = threading.Event()
-        self._broke_off: Exception | None = None
+        self._broke_off = ""  # why it did
 
     def estimates(
         self, call: recognizer.Recognizer
@@ -70,20 +71,22 @@ class UrlSource:
         """Yields what the call says until the stream ends; see `sources.Source`.
 
         Raises:
-          errors.DataError: if it can't be opened any more, or ends before there was
-            anything to see or to hear.
+          errors.DataError: if it can't be opened any more, ends before there was
+            anything to see or to hear, or, after the last estimate, if an error ended
+            it.
         """
         if not self._is_file:
             self._open()
         reader = threading.Thread(target=self._read, daemon=True)
         reader.start()
         try:
-            ended, now = False, None
+            ended, now, last_secs = False, None, 0.0
             while not ended:
                 try:
                     packet = self._packets.get(timeout=1 / timeline.TICK_RATE_HZ)
                     while packet is not None:
                         _push(call, packet)
+                        last_secs = packet.secs
                         # All that wait: while a poll takes its time, several come.
                         packet = self._packets.get_nowait()
                     ended = True
@@ -93,13 +96,15 @@ class UrlSource:
                 if now is not None:
                     yield call.poll(now)
             if now is None:
-                said = "nothing in it could be decoded"
-                if self._broke_off is not None:
-                    said = containers.said(self._broke_off)
+                said = self._broke_off or "nothing in it could be decoded"
                 raise errors.DataError(
                     f"{self._url}: broke off before any picture or sound: {said}"
                 )
             yield call.finish()
+            if self._broke_off:
+                raise errors.DataError(
+                    f"{self._url}: broke off at {last_secs:.1f} s: {self._broke_off}"
+                )
         finally:
             self._stopped.set()
             reader.join(_READ_SECS)
@@ -112,8 +117,9 @@ class UrlSource:
                 self._url, options=_OPTIONS, timeout=(_OPEN_SECS, _READ_SECS)
             )
         except (av.FFmpegError, OSError, ValueError) as error:
-            said = containers.said(error)
-            raise errors.DataError(f"{self._url}: can't be opened: {said}") from None
+            raise errors.DataError(
+                f"{self._url}: can't be opened: {_said(error)}"
+            ) from None
         found = [
             containers.stream(self._container, kind) for kind in ("video", "audio")
         ]
@@ -151,12 +157,22 @@ class UrlSource:
                     for samples in resampler.take(frame):
                         self._put(_Packet(secs, "audio", samples))
                         secs += len(samples) / audio_reader.SAMPLE_RATE_HZ
-        except (av.FFmpegError, IndexError, OSError, ValueError) as error:
-            # The call ends. IndexError is PyAV's end of a stream of which parts
-            # appeared late.
-            self._broke_off = error
+        except IndexError:
+            pass  # PyAV's end of a stream of which parts appeared late
+        except (av.FFmpegError, OSError, ValueError) as error:
+            if not self._is_end(error):
+                self._broke_off = _said(error)
         finally:
             self._put(None)
+
+    def _is_end(self, error: Exception) -> bool:
+        """Returns whether an error is how FFmpeg puts the end of a stream."""
+        # A web server that tells no length ends what it sends by hanging up.
+        return (
+            self._url.startswith(("http://", "https://"))
+            and self._container.size < 0
+            and getattr(error, "errno", None) == errno.EIO
+        )
 
     def _put(self, packet: _Packet | None) -> None:
         """Hands a packet on, and waits where nobody fetches it."""
@@ -171,6 +187,12 @@ class UrlSource:
 def _push(call: recognizer.Recognizer, packet: _Packet) -> None:
     push = call.push_video if packet.modality == "video" else call.push_audio
     push(packet.content, packet.secs)
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, av.ExitError):  # PyAV's, when it has waited long enough
+        return f"nothing came for {_READ_SECS:.0f} s"
+    return containers.said(error)
 
 
 def _decoded(packet: Any) -> list[Any]:

@@ -9,6 +9,7 @@ import signal
 import sys
 import types
 
+import av
 import numpy as np
 import pytest
 from absl import flags
@@ -174,6 +175,59 @@ def test_what_is_wrong_is_told(model, files, message):
         command.main(["avexp-live", *files])
 
 
+@pytest.mark.usefixtures("defined_flags")
+def test_what_breaks_off_leaves_its_table(tmp_path, monkeypatch):
+    class Breaking:
+        def estimates(self, call):
+            with calls.recognizer_of() as other:
+                for k in range(30):
+                    other.push_video(calls.picture(True), k / 30)
+                yield other.finish()
+            raise errors.DataError("http://a: broke off at 1.0 s: it did")
+
+    monkeypatch.setattr(
+        recognizer.Recognizer, "open", lambda m, live, *_: calls.recognizer_of(live)
+    )
+    monkeypatch.setattr(command.runtime, "set_up", lambda: None)
+    monkeypatch.setattr(sources, "DeviceSource", lambda *_: Breaking())
+    table = tmp_path / "a.csv"
+    flags.FLAGS.model, flags.FLAGS.csv = "m", str(table)
+    with pytest.raises(errors.DataError, match="broke off at 1.0 s: it did"):
+        command.main(["avexp-live"])
+    assert len(table.read_text().splitlines()) == 31
+
+
+@pytest.mark.usefixtures("defined_flags")
+def test_damage_of_a_file_is_told(path, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(
+        recognizer.Recognizer, "open", lambda m, live, *_: calls.recognizer_of(live)
+    )
+    monkeypatch.setattr(command.runtime, "set_up", lambda: None)
+    table = tmp_path / "a.csv"
+    flags.FLAGS.model, flags.FLAGS.csv = "m", str(table)
+    flags.FLAGS.in_real_time = False
+    blank_pictures(path, 5, 7)
+    assert command.main(["avexp-live", str(path)]) == 0
+    told = capsys.readouterr().err
+    assert told == f"note: {path}: video: 2 damaged packets left out\n"
+    before = table.read_bytes()
+    writer.write(path, [(k / 25, calls.picture(True)) for k in range(9)])
+    blank_pictures(path, 0, 9)
+    with pytest.raises(errors.DataError, match="a.mov: holds no pictures or sound th"):
+        command.main(["avexp-live", str(path)])
+    assert table.read_bytes() == before
+
+
+def blank_pictures(path, first, end):
+    """Writes zeros where some of a file's pictures were."""
+    with av.open(str(path)) as opened:
+        places = [(one.pos, one.size) for one in opened.demux(video=0) if one.size]
+    content = bytearray(path.read_bytes())
+    for start, size in places[first:end]:
+        content[start : start + size] = bytes(size)
+    path.write_bytes(content)
+
+
 class Camera:
     """Forty pictures, then it is unplugged."""
 
@@ -241,7 +295,8 @@ def test_a_terminal_that_is_gone_ends_no_call(monkeypatch):
             for k in range(60):
                 call.push_video(calls.picture(True), k / 30)
             found = [call.poll(k / 30) for k in range(60)]
-        assert command._follow(iter(found), written.extend) == len(written) > 40
+        n_ticks, _ = command._follow(iter(found), written.extend)
+        assert n_ticks == len(written) > 40
         monkeypatch.undo()
         with contextlib.suppress(OSError):
             terminal_file.close()

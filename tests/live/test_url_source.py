@@ -6,6 +6,7 @@ import http.server
 import itertools
 import os
 import pathlib
+import re
 import subprocess
 import threading
 import time
@@ -75,6 +76,8 @@ def paced():
 
         def do_GET(self):
             self.send_response(200)
+            if "short" in self.path:
+                self.send_header("Content-Length", "9999999")
             self.end_headers()
             with contextlib.suppress(OSError):
                 start = time.monotonic()
@@ -265,3 +268,33 @@ def test_a_stream_without_anything_is_told(talk):
         source._container = types.SimpleNamespace(demux=demux, close=lambda: None)
         with pytest.raises(errors.DataError, match=message + said):
             noted(source)
+
+
+def broken_off(call, source):
+    """Returns what is said of a stream that breaks off, after its last estimate."""
+    with pytest.raises(errors.DataError, match="broke off at") as raised:
+        for _ in source.estimates(call):
+            pass
+    assert call.events[-1] == "finish" and len(call.pictures) > 5
+    return str(raised.value)
+
+
+def test_a_server_that_hangs_up_is_told(stream, paced):
+    """Where it told a length; else that is how it ends a stream."""
+    url, served = paced
+    served["/short.ts"] = [one for one in stream if one[0] < 1.5]
+    said = broken_off(Noting(), url_source.UrlSource(f"{url}/short.ts"))
+    assert re.fullmatch(r"http://.*/short.ts: broke off at 1\.\d s: Input/out.*", said)
+
+
+def test_a_pause_that_is_too_long_is_told(talk):
+    with av.open(str(talk)) as opened:
+
+        def demux(streams):
+            yield from itertools.islice(opened.demux(), 30)
+            raise av.error.ExitError(1, "Immediate exit requested")
+
+        source = url_source.UrlSource(f"file:{talk}")
+        source._container = types.SimpleNamespace(demux=demux, close=lambda: None)
+        said = broken_off(Noting(), source)
+    assert re.fullmatch(r".*a.mkv: broke off at 0\.\d s: nothing came for 10 s", said)

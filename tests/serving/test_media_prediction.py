@@ -523,7 +523,7 @@ def test_a_model_of_other_features_is_told(tmp_path, monkeypatch):
     assert found.onnx_path == "other.onnx"
 
 
-def test_the_function_returns_what_the_command_writes(tmp_path, monkeypatch):
+def test_the_function_returns_what_the_command_writes(tmp_path, monkeypatch, caplog):
     class Source:
         manifest = manifest()
 
@@ -540,3 +540,8 @@ def test_the_function_returns_what_the_command_writes(tmp_path, monkeypatch):
     written = pd.read_csv(tmp_path / "out" / "a.csv")
     for name in ("time", "valence", "face_left", "detector_score"):
         np.testing.assert_allclose(found[name], written[name], atol=0.06)
+    assert not caplog.text
+    whole = write(tmp_path / "b.mkv").read_bytes()
+    (tmp_path / "b.mkv").write_bytes(whole[: len(whole) // 3])
+    avexp_tf.predict("any", tmp_path / "b.mkv")
+    assert "note: " in caplog.text and "b.mkv: ends at 0." in caplog.text
