@@ -15,6 +15,9 @@ from typing import Any
 import av
 import numpy as np
 
+from avexp_tf import errors
+from avexp_tf.media import container as containers
+
 # Divides 25, 29.97, 30 and 60 frames per second, and MPEG-4 takes no finer one.
 _TIME_BASE = fractions.Fraction(1, 60_000)
 _AUDIO_FRAME = 1024
@@ -46,11 +49,15 @@ def write(
       video_options: Of the encoder.
       audio_codec: Name of an encoder.
       rotation_degrees: Against the clock; what players are told to turn the picture by.
+
+    Raises:
+      errors.DataError: if it can't be written.
     """
     path = pathlib.Path(path)
     aside = path.with_name(f".{secrets.token_hex(8)}{path.suffix}")
     try:
-        with av.open(str(aside), "w") as container:
+        # With its protocol before it, a folder such as `run:1` is still a folder.
+        with av.open(f"file:{aside}", "w") as container:
             stream: Any = None
             iterator = iter(frames)
             first = next(iterator, None)
@@ -91,6 +98,11 @@ def write(
             if sound is not None:
                 sound.close()
         aside.replace(path)
+    except (av.FFmpegError, OSError) as error:
+        if error.filename not in (None, str(aside), f"file:{aside}"):
+            raise  # what the pictures are read from
+        reason = containers.said(error)
+        raise errors.DataError(f"{path}: can't be written: {reason}") from None
     finally:
         aside.unlink(missing_ok=True)
 

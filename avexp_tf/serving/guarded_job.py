@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import multiprocessing
 import os
 import pathlib
@@ -48,9 +49,14 @@ def run(settings: media_job.Settings, paths: Sequence[pathlib.Path]) -> int:
             break
         if begun < 0:
             raise errors.RunError(f"the process that loads the model {_end(code)}")
+        # Any other end is an exception of Python, which has said what is wrong.
+        why = (
+            ": the file is damaged in a way that the decoder does not survive, or "
+            "memory ran out"
+        )
         _tell(
-            f"{rest[begun]}: the process that decoded it {_end(code)}: the file is "
-            "damaged in a way that the decoder does not survive, or memory ran out"
+            f"{rest[begun]}: the process that decoded it {_end(code)}"
+            f"{why if code < 0 else ''}"
         )
         n_failed += 1
         rest = rest[begun + 1 :]
@@ -110,6 +116,9 @@ def _work(
     lifeline: connection.Connection,
 ) -> None:
     threading.Thread(target=workers.exit_with, args=(lifeline,), daemon=True).start()
+    # A name of other bytes than UTF-8 is shown as it is.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")
     # A shell starts what runs in the background with SIGINT ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:

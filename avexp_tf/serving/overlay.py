@@ -42,7 +42,7 @@ def write(
       on_ticks: Called with the number of ticks that were passed.
 
     Raises:
-      errors.DataError: if one of the files can't be read.
+      errors.DataError: if one of the files can't be read, or the copy not be written.
     """
     info = probe.probe(path)
     rate_hz = info.audio_rate_hz if info.audio_rate_hz in _SOUND_RATES_HZ else 48_000

@@ -56,6 +56,8 @@ def draw(
     upper.set_ylabel("prediction")
     upper.axhline(0, color="0.8", linewidth=0.8, zorder=0)
     upper.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False)
+    # The font knows nothing of bytes in a file's name that are no UTF-8.
+    title = title.encode("utf-8", "replace").decode()
     upper.set_title(title, loc="left", fontsize="medium", parse_math=False)
     present = {
         name: rows[:, 3 + row] >= 0.5 for row, name in enumerate(config.MODALITIES)

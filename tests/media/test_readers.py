@@ -5,6 +5,7 @@ import fractions
 import http.server
 import itertools
 import pathlib
+import resource
 import struct
 import threading
 import wave
@@ -217,6 +218,27 @@ def test_sound_is_written_in_pieces_of_any_length(tmp_path):
     assert (tmp_path / "whole.mov").read_bytes() == (
         tmp_path / "pieces.mov"
     ).read_bytes()
+
+
+def test_a_folder_may_have_a_colon_in_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run:1").mkdir()
+    writer.write("run:1/a.mov", pictures([0.0, 0.04]))
+    assert len(list(frame_reader.FrameReader("run:1/a.mov"))) == 2
+
+
+def test_what_can_not_be_written_is_told_by_its_own_name(tmp_path):
+    with pytest.raises(errors.DataError, match="no/a.mov: can't be written: No such"):
+        writer.write(tmp_path / "no" / "a.mov", pictures([0.0]))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    noise = np.random.default_rng(0).uniform(-1, 1, 200_000).astype(np.float32)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, before[1]))
+    try:
+        with pytest.raises(errors.DataError, match=r"/a.mov: can't be written: File t"):
+            writer.write(tmp_path / "a.mov", audio=noise)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list(tmp_path.iterdir())
 
 
 def test_resampled_sound_keeps_its_length_and_pitch(tmp_path):

@@ -29,13 +29,15 @@ def test_a_crash_costs_one_file(tmp_path, capfd):
     assert found[1].startswith(
         "error: crash: the process that decoded it was ended by SIGSEGV: the file is "
     )
-    assert found[2].startswith("error: exit: the process that decoded it ended with c")
+    assert found[2] == "error: exit: the process that decoded it ended with code 7"
     assert found[3].startswith("error: crash-2: ") and len(found) == 4
 
 
-def test_all_is_well(tmp_path):
-    assert guarded_job.run(fake_job.FakeSettings(str(tmp_path)), paths("a", "b")) == 0
-    assert sorted(os.listdir(tmp_path)) == ["a", "b"]
+def test_all_is_well(tmp_path, capfdbinary):
+    other = os.fsdecode(b"b\xff")  # no UTF-8
+    assert guarded_job.run(fake_job.FakeSettings(str(tmp_path)), paths("a", other)) == 0
+    assert sorted(os.listdir(tmp_path)) == ["a", other]
+    assert capfdbinary.readouterr().out == b"a: done\nb\xff: done\n"
 
 
 def test_a_model_that_is_not_there_ends_all(tmp_path):

@@ -266,8 +266,9 @@ def test_curves_of_long_recordings_are_means_of_all_ticks(n_ticks):
         np.testing.assert_allclose(row[3], ticks.video_present[span].mean())
 
 
-def test_the_plot_is_drawn_even_of_one_tick(tmp_path):
-    prediction_plot.draw([ticks_of(1, np.random.default_rng(0))], "$a", tmp_path / "p")
+@pytest.mark.parametrize("title", ["$a", os.fsdecode(b"bad\xffn.mp4")])
+def test_the_plot_is_drawn_even_of_one_tick(tmp_path, title):
+    prediction_plot.draw([ticks_of(1, np.random.default_rng(0))], title, tmp_path / "p")
     image = cv2.imread(str(tmp_path / "p"))
     assert image is not None and image.shape[1] == 1200
 
