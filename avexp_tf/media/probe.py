@@ -5,12 +5,16 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+from typing import Any
 
 import av
 
 from avexp_tf import errors
 from avexp_tf.media import container
 from avexp_tf.media import frame_reader
+
+# Bare streams: FFmpeg guesses their length from the rate of their first packets.
+_BARE_FORMATS = frozenset("aac ac3 amr dts eac3 h264 hevc m4v mjpeg mpegvideo".split())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +69,7 @@ def probe(path: str | os.PathLike[str]) -> MediaInfo:
         info = MediaInfo(
             path=path,
             format=opened.format.name,
-            duration_secs=opened.duration / av.time_base if opened.duration else None,
+            duration_secs=_duration_secs(opened),
         )
         if video is not None:
             info = dataclasses.replace(
@@ -84,3 +88,15 @@ def probe(path: str | os.PathLike[str]) -> MediaInfo:
                 audio_channels=audio.codec_context.channels,
             )
         return info
+
+
+def _duration_secs(opened: Any) -> float | None:
+    names = set(opened.format.name.split(","))
+    start = max(opened.start_time or 0, 0)
+    # An MP3 that starts at 0 has no header, which would tell the encoder's delay too.
+    if names & _BARE_FORMATS or ("mp3" in names and not start):
+        return None
+    duration = opened.duration or 0
+    if "matroska" in names:
+        duration -= start  # it tells the last stamp
+    return duration / av.time_base if duration > 0 else None

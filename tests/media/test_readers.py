@@ -263,6 +263,24 @@ def test_streams_that_are_not_there_yield_nothing(tmp_path):
     assert heard.duration_secs == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize("suffix", [".mov", ".mkv", ".ts"])
+def test_a_file_lasts_from_its_first_stamp(tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    writer.write(path, pictures(50 + np.arange(26) / 25))
+    assert probe.probe(path).duration_secs == pytest.approx(1.0, abs=0.1)
+
+
+def test_only_a_header_says_how_long_a_file_lasts(tmp_path):
+    """The first packets are small here; the guess would be too long."""
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 3 * RATE).astype(np.float32)
+    noise[:RATE] = 0
+    found = {}
+    for name, codec in (("a.aac", "aac"), ("a.mp2", "mp2"), ("a.mp3", "mp3")):
+        writer.write(tmp_path / name, audio=noise, audio_codec=codec)
+        found[name] = probe.probe(tmp_path / name).duration_secs
+    assert found == {"a.aac": None, "a.mp2": None, "a.mp3": pytest.approx(3.0)}
+
+
 def test_a_second_joined_recording_goes_on_where_the_first_ended(tmp_path):
     """Two transport streams one after the other: the stamps start again."""
     for name, value in (("a", 40), ("b", 200)):
