@@ -37,6 +37,8 @@ from avexp_tf import termination
 from avexp_tf.live import settings
 
 _EXACT_DELAY_SECS = 2.0
+_OF_DEVICES = ("camera", "microphone")
+_OF_PAGE = ("robust_model", "example", "page_port")
 
 
 def define_flags() -> None:
@@ -94,11 +96,8 @@ def main(argv: Sequence[str]) -> int:
     live = avexp_flags.parsed(settings.LiveConfig)
     if values.page:
         cli.no_positionals(argv)
+        _refuse("--page", "csv", "in_real_time", *_OF_DEVICES)
         return _serve_page(live)
-    if len(argv) == 2 and not values.in_real_time:
-        # Nobody waits, and so the numbers are exactly the file's.
-        exact_secs = max(live.delay_secs, _EXACT_DELAY_SECS)
-        live = dataclasses.replace(live, delay_secs=exact_secs)
     from avexp_tf.live import estimate_table
     from avexp_tf.live import recognizer
     from avexp_tf.live import sources
@@ -109,12 +108,19 @@ def main(argv: Sequence[str]) -> int:
     notes: list[str] = []
     source: sources.Source
     if len(argv) == 2 and url_source.is_url(argv[1]):
+        _refuse("a stream", "in_real_time", *_OF_DEVICES, *_OF_PAGE)
         source = url_source.UrlSource(argv[1])
         origin_secs = None
     elif len(argv) == 2:
+        _refuse("a file", *_OF_DEVICES, *_OF_PAGE)
+        if not values.in_real_time:
+            # Nobody waits, and so the numbers are exactly the file's.
+            exact_secs = max(live.delay_secs, _EXACT_DELAY_SECS)
+            live = dataclasses.replace(live, delay_secs=exact_secs)
         source = sources.FileSource(argv[1], values.in_real_time, notes.append)
         origin_secs = 0.0
     else:
+        _refuse("camera and microphone", "in_real_time", *_OF_PAGE)
         source = sources.DeviceSource(values.camera, values.microphone)
         origin_secs = None
     backbone, weights = _visual_flags()
@@ -138,6 +144,16 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
+def _refuse(followed: str, *names: str) -> None:
+    """Raises ConfigError if one of these flags is given, which do nothing there."""
+    for name in names:
+        flag = flags.FLAGS[name]
+        if not flag.using_default_value:
+            raise errors.ConfigError(
+                f"--{name}={flag.value}: does nothing with {followed}"
+            )
+
+
 def _visual_flags() -> list[str]:
     """Returns two flags that other commands define with defaults of their own."""
     values = flags.FLAGS
@@ -148,7 +164,7 @@ def _visual_flags() -> list[str]:
 
 
 def _serve_page(live: settings.LiveConfig) -> int:
-    """Serves the page until Ctrl-C."""
+    """Serves the page until Ctrl-C or SIGTERM."""
     values = flags.FLAGS
     if values["visual_budget"].using_default_value:
         # Two models and the networks that see: pictures are passed over where it must
@@ -164,7 +180,8 @@ def _serve_page(live: settings.LiveConfig) -> int:
     )
     with (
         page.launch(config, values.page_port) as running,
-        contextlib.suppress(KeyboardInterrupt),  # how a page ends
+        # How a page ends.
+        contextlib.suppress(KeyboardInterrupt, termination.Terminated),
     ):
         print(f"{running.url} (Ctrl-C ends it)", flush=True)
         running.wait()

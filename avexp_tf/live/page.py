@@ -106,7 +106,7 @@ class RunningPage:
         self.close()
 
     def wait(self) -> None:
-        """Waits until KeyboardInterrupt comes out of it."""
+        """Waits until KeyboardInterrupt or Terminated comes out of it."""
         threading.Event().wait()
 
     def close(self) -> None:

@@ -228,6 +228,24 @@ def blank_pictures(path, first, end):
     path.write_bytes(content)
 
 
+@pytest.mark.usefixtures("defined_flags")
+@pytest.mark.parametrize(
+    ("words", "given", "message"),
+    [
+        ([], {"page": True, "csv": "a.csv"}, "--csv=a.csv: does nothing with --page"),
+        ([], {"page": True, "camera": 1}, "--camera=1: does nothing with --page"),
+        ([], {"example": "a"}, "--example=a: does nothing with camera and microphone"),
+        (["a.mp4"], {"robust_model": "n"}, "--robust_model=n: does nothing with a fi"),
+        (["http://a/b"], {"in_real_time": False}, "--in_real_time=False: does nothin"),
+    ],
+)
+def test_a_flag_that_would_do_nothing_is_refused(words, given, message):
+    for name, value in {"model": "m", **given}.items():
+        setattr(flags.FLAGS, name, value)
+    with pytest.raises(errors.ConfigError, match=message):
+        command.main(["avexp-live", *words])
+
+
 class Camera:
     """Forty pictures, then it is unplugged."""
 

@@ -14,6 +14,7 @@ import tensorflow as tf
 from absl import flags
 
 from avexp_tf import errors
+from avexp_tf import termination
 from avexp_tf.data import pipeline
 from avexp_tf.data import prepare
 from avexp_tf.data import simulator
@@ -324,6 +325,7 @@ def test_the_command_serves_the_page_with_both_models(folder, monkeypatch):
         while not visitor.view().moments:
             time.sleep(0.05)
         assert visitor.view().playing and visitor.view().moments[0].truth is not None
+        raise termination.Terminated
 
     monkeypatch.setattr(page.RunningPage, "wait", look)
     monkeypatch.setattr(command.runtime, "set_up", lambda: None)
