@@ -21,6 +21,7 @@ from avexp_tf.live import sender_clock
 from avexp_tf.live import settings as live_settings
 from avexp_tf.live import visual_budget
 from avexp_tf.media import audio_reader
+from avexp_tf.media import clock
 
 # With more channels, or many and fewer samples, the axes are the wrong way round.
 _MOST_CHANNELS, _USUAL_CHANNELS = 64, 8
@@ -147,14 +148,19 @@ class FeatureStream:
         Args:
           image: uint8 [height, width, 3], BGR; it must not change afterwards.
           secs: When it was taken.
-          duration_secs: How long it lasts if the camera stops.
+          duration_secs: How long it lasts if the camera stops; at most an hour.
           lost_before: Pictures right before it are known to be lost.
 
         Raises:
-          ValueError: if it is no picture, or a time no finite number.
+          ValueError: if it is no picture, or a time no finite number or too long.
           RuntimeError: after `close`.
         """
         self._check(secs=secs, duration_secs=duration_secs)
+        if duration_secs > clock.LONGEST_STEP_SECS:
+            raise ValueError(
+                f"duration_secs={duration_secs}: must be at most "
+                f"{clock.LONGEST_STEP_SECS:.0f}"
+            )
         if not isinstance(image, np.ndarray):
             raise ValueError(f"image: must be an array, is {type(image).__name__}")
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:

@@ -74,6 +74,16 @@ def test_files_folders_and_patterns(tmp_path):
         make(tmp_path)
 
 
+def test_a_file_is_the_same_however_it_is_spelt(tmp_path):
+    write(tmp_path / "a" / "one.mov", 0.2)
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    (tmp_path / "a" / "two.mov").symlink_to("one.mov")
+    first = f"{tmp_path}/a/one.mov"
+    spelt = [first, f"{tmp_path}/a/../a/one.mov", f"{tmp_path}/b/one.mov"]
+    assert [str(path) for path in corpus_lib.find(spelt)] == [first]
+    assert len(make(*spelt, tmp_path / "a" / "two.mov").recordings()) == 2
+
+
 def test_ticks_at_30_hz_without_labels(tmp_path):
     write(tmp_path / "one.mov")
     corpus = make(tmp_path / "one.mov")

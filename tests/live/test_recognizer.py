@@ -400,6 +400,8 @@ def test_times_that_are_no_numbers_leave_the_call_unharmed():
                 live.poll(secs)
             with pytest.raises(ValueError, match="duration_secs=.*: must be a finite"):
                 live.push_video(calls.picture(True), 0.0, secs)
+        with pytest.raises(ValueError, match="duration_secs=.*: must be at most 3600"):
+            live.push_video(calls.picture(True), 0.0, duration_secs=1e6)
         packets = sorted(call(0.5), key=lambda one: one[0])
         for packet in packets:
             push(live, packet)

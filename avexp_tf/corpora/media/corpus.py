@@ -94,12 +94,14 @@ def find(media: Sequence[str], flag: str = "--media=") -> list[pathlib.Path]:
       flag: Said before one of them in an error.
 
     Returns:
-      Each file once, sorted by name.
+      Each file once, however often and in whatever spellings it is given, sorted by
+      name.
 
     Raises:
       errors.DataError: if one of them stands for nothing.
     """
-    found: set[pathlib.Path] = set()
+    # A link of another name is another recording.
+    found: dict[tuple[str, int, int], pathlib.Path] = {}
     for one in media:
         if os.path.isdir(one):
             paths = files.below(one, SUFFIXES)
@@ -110,8 +112,10 @@ def find(media: Sequence[str], flag: str = "--media=") -> list[pathlib.Path]:
             paths = [path for path in paths if path.is_file()]
         if not paths:
             raise errors.DataError(f"{flag}{one}: there is no media file")
-        found.update(paths)
-    return sorted(found, key=lambda path: (path.name, str(path)))
+        for path in paths:
+            status = path.stat()
+            found.setdefault((path.name, status.st_dev, status.st_ino), path)
+    return sorted(found.values(), key=lambda path: (path.name, str(path)))
 
 
 def log(line: str) -> None:
