@@ -15,7 +15,7 @@ from avexp_tf import errors
 # A recording is one local file. Play lists and session descriptions name further files
 # or hosts, and FFmpeg might go and read those.
 _REFUSED_FORMATS = frozenset({"concat", "dash", "hls", "rtsp", "sdp", "tty"})
-# Of what is recorded 4:1 is the widest; anything beyond this is a damaged header.
+# Pixels that are wider or narrower still come from a damaged header.
 _PIXEL_ASPECTS = (1 / 8, 8)
 
 
