@@ -90,7 +90,7 @@ def server_candidate(address: str) -> parity.Candidate:
       errors.AvexpError: if the address is none, a package is missing, the server can't
         be reached, or its model is not of this program.
     """
-    server = client.Client(address)
+    server = client.Client(address).pinned()
     # A server takes no more than the model does.
     lost = _NOT_TAKEN.get(server.experiment().model.variant, ())
 

@@ -11,6 +11,8 @@ clips and averaged where they overlap is asked of the server itself.
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
@@ -32,6 +34,9 @@ _DEFAULT = "serving_default"
 _PADDED = "padded"
 _ABOUT = "about"
 _CARD = "model_card.json"
+# Asked for together, so that all are of one version.
+_TOGETHER = (manifests.FILE_NAME, config.FILE_NAME, _CARD)
+_GONE = "the model that this began with was replaced: begin again"
 
 
 class Client:
@@ -127,6 +132,31 @@ class Client:
             lambda left: self._transport.versions(self._model, left)
         )
 
+    def pinned(self) -> Client:
+        """Returns a client of the version that is the newest now.
+
+        When a newer one takes its place on the server, requests fail instead of being
+        answered by another model. A label stays a label, and who moves it changes the
+        model. Both clients share their connections.
+
+        Raises:
+          client_errors.ServerError: one of its kinds; NotFoundError if no version is
+            available.
+        """
+        if self._model.version or self._model.label:
+            return self
+        states = self.versions()
+        ready = [one for one, state in states.items() if state == "AVAILABLE"]
+        if not ready:
+            raise client_errors.NotFoundError(
+                f"{self.address}: no version of {self._model.name} is available, of "
+                f"{states}"
+            )
+        found = copy.copy(self)
+        found._model = dataclasses.replace(self._model, version=max(ready))
+        found._about = {}
+        return found
+
     def about(self, file: str) -> bytes:
         """Returns a file of the export, such as `model_card.md`.
 
@@ -134,13 +164,7 @@ class Client:
           client_errors.ServerError: one of its kinds.
         """
         if file not in self._about:
-            answer = self.call(_ABOUT, {"file": np.array([file], object)})
-            contents = [one for value in answer.values() for one in np.ravel(value)]
-            if len(contents) != 1 or not isinstance(contents[0], bytes):
-                raise client_errors.BrokenServerError(
-                    f"{self.address}: its model is not of this program"
-                )
-            self._about[file] = contents[0]
+            self._about |= self._files(*_TOGETHER if file in _TOGETHER else [file])
         return self._about[file]
 
     def manifest(self) -> manifests.Manifest:
@@ -162,8 +186,20 @@ class Client:
         """Returns what identifies the model: the SHA-256 of its card."""
         return hashlib.sha256(self.about(_CARD)).hexdigest()
 
+    def check_unchanged(self) -> None:
+        """Checks that the model is still the one that told of itself.
+
+        Raises:
+          client_errors.ServerError: one of its kinds; NotFoundError if it is another
+            one, as of a server that was started again.
+        """
+        if self._files(_CARD)[_CARD] != self.about(_CARD):
+            raise client_errors.NotFoundError(f"{self.address}: {_GONE}")
+
     def predictor(self, eval_stride: int = 0) -> predictors.Predictor:
         """Returns what predicts recordings of any length, in overlapping clips.
+
+        All of them by one version, see `pinned`.
 
         Args:
           eval_stride: Ticks between clips; 0 as in training.
@@ -172,13 +208,21 @@ class Client:
           errors.AvexpError: if the server can't be reached, or its model is not of
             this program.
         """
-        experiment = self.experiment()
+        pinned = self.pinned()
+        manifest, data = pinned.manifest(), pinned.experiment().data
         return predictors.for_experiment(
-            ClipModel(self, self.manifest(), experiment.data.clip_ticks),
-            self.manifest(),
-            experiment.data,
-            eval_stride,
+            ClipModel(pinned, manifest, data.clip_ticks), manifest, data, eval_stride
         )
+
+    def _files(self, *names: str) -> dict[str, bytes]:
+        answer = self.call(_ABOUT, {"file": np.array(names, object)})
+        contents = [one for value in answer.values() for one in np.ravel(value)]
+        are_bytes = all(isinstance(one, bytes) for one in contents)
+        if len(contents) != len(names) or not are_bytes:
+            raise client_errors.BrokenServerError(
+                f"{self.address}: its model is not of this program"
+            )
+        return dict(zip(names, contents, strict=True))
 
     def _array(self, name: str, value: Any) -> np.ndarray:
         """An input in a dtype that signatures use: floats become float32."""
@@ -245,10 +289,16 @@ class ClipModel:
         n_clips, n_ticks = present.shape
         missing = self._clip_ticks - n_ticks
         if missing <= 0:
-            return self._client.predict(_DEFAULT, inputs)
+            return self._predict(_DEFAULT, inputs)
         filled = {
             name: np.pad(value, [(0, 0), (0, missing), *[(0, 0)] * (value.ndim - 2)])
             for name, value in inputs.items()
         }
         filled["n_ticks"] = np.full(n_clips, n_ticks, np.int32)
-        return self._client.predict(_PADDED, filled)[:, :n_ticks]
+        return self._predict(_PADDED, filled)[:, :n_ticks]
+
+    def _predict(self, signature: str, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+        try:
+            return self._client.predict(signature, inputs)
+        except client_errors.NotFoundError as error:
+            raise client_errors.NotFoundError(f"{error}; {_GONE}") from None

@@ -16,6 +16,7 @@ from typing import Any
 from avexp_tf import errors
 from avexp_tf import termination
 from avexp_tf.data import workers
+from avexp_tf.serving import client_errors
 from avexp_tf.serving import media_job
 
 # What the other process says: the file that it begins, or why it can't begin at all.
@@ -142,6 +143,9 @@ def _predict(
         say.send((_BEGINS, index))
         try:
             print(job.predict_file(path), flush=True)
+        except client_errors.NotFoundError as error:
+            say.send((_REFUSED, error))  # the server has another model now
+            return
         except (errors.AvexpError, OSError) as error:
             _tell(str(error))
             say.send((_FAILED, index))

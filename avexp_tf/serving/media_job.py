@@ -6,6 +6,7 @@ import dataclasses
 import os
 import pathlib
 import sys
+from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Any
 
@@ -77,10 +78,12 @@ class Settings:
           errors.AvexpError: if they are not there, or don't fit to each other.
         """
         source: clients.Client | model_source.ModelSource
+        check_model: Callable[[], None] = _never_changes
         if self.server:
             name = transport.ModelName(self.server_model)
-            source = clients.Client(self.server, name)
+            source = clients.Client(self.server, name).pinned()
             manifest = source.manifest()
+            check_model = source.check_unchanged
         else:
             source = model_source.find(self.model)
             manifest = source.manifest
@@ -101,7 +104,12 @@ class Settings:
             self.plot,
             self.overlay,
             self.overwrite,
+            check_model,
         )
+
+
+def _never_changes() -> None:
+    """What is on disk was loaded once."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,6 +125,8 @@ class MediaJob:
       overlay: Whether to write `.overlay.mp4`.
       overwrite: Predict again what is there already, and replace files that are in the
         way of results.
+      check_model: Raises if what predicts is another model by now; called before a
+        table takes its name.
     """
 
     predictor: media_predictor.MediaPredictor
@@ -125,6 +135,7 @@ class MediaJob:
     plot: bool = True
     overlay: bool = False
     overwrite: bool = False
+    check_model: Callable[[], None] = _never_changes
 
     def predict_file(self, path: pathlib.Path) -> str:
         """Predicts one file.
@@ -194,6 +205,7 @@ class MediaJob:
                 "audio_present": float(counts[2] / counts[0]),
                 "mean": dict(zip(config.TARGETS, means, strict=True)),
             }
+            self.check_model()
             # The table takes its name when this block ends.
             results.start(_kinds(self.plot, self.overlay), summary)
 

@@ -7,6 +7,7 @@ import signal
 import time
 
 from avexp_tf import errors
+from avexp_tf.serving import client_errors
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +35,8 @@ class FakeSettings:
             os._exit(7)
         if "bad" in path.name:
             raise errors.DataError(f"{path}:\nis bad")
+        if "gone" in path.name:
+            raise client_errors.NotFoundError("the server has another model")
         half = pathlib.Path(self.folder) / "half-written"
         if "long" in path.name:
             half.touch()

@@ -10,6 +10,7 @@ import fake_job
 import pytest
 
 from avexp_tf import errors
+from avexp_tf.serving import client_errors
 from avexp_tf.serving import guarded_job
 
 
@@ -47,6 +48,13 @@ def test_a_model_that_is_not_there_ends_all(tmp_path):
     settings = fake_job.FakeSettings(str(tmp_path), dies=True)
     with pytest.raises(errors.RunError, match="loads the model was ended by SIGKILL"):
         guarded_job.run(settings, paths("a"))
+
+
+def test_a_model_that_was_replaced_ends_the_rest(tmp_path):
+    settings = fake_job.FakeSettings(str(tmp_path))
+    with pytest.raises(client_errors.NotFoundError, match="has another model"):
+        guarded_job.run(settings, paths("a", "gone", "b"))
+    assert os.listdir(tmp_path) == ["a"]
 
 
 def test_two_files_of_one_name_are_told(tmp_path):

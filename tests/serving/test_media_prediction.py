@@ -25,6 +25,7 @@ from avexp_tf.features import settings
 from avexp_tf.media import audio_reader
 from avexp_tf.media import frame_reader
 from avexp_tf.media import writer
+from avexp_tf.serving import client_errors
 from avexp_tf.serving import media_features
 from avexp_tf.serving import media_job
 from avexp_tf.serving import media_predictor
@@ -365,6 +366,16 @@ def test_a_file_that_is_none_leaves_nothing(tmp_path):
     with pytest.raises(errors.DataError, match="c.mp4: is no media file: Invalid"):
         job(tmp_path / "out").predict_file(tmp_path / "c.mp4")
     assert not list((tmp_path / "out").iterdir())
+
+
+def test_no_table_is_of_a_model_that_was_replaced(tmp_path):
+    def gone():
+        raise client_errors.NotFoundError("another model")
+
+    made = job(tmp_path / "out", check_model=gone)
+    with pytest.raises(client_errors.NotFoundError, match="another model"):
+        made.predict_file(write(tmp_path / "a.mov"))
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_what_is_done_is_not_done_again(tmp_path, monkeypatch):

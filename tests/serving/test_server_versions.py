@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 
+import array_corpus
 import grpc
 import numpy as np
 import pytest
@@ -134,6 +135,31 @@ def test_a_new_version_takes_over_under_load(base, other):
             pytest.raises(client_errors.NotFoundError, match="Specific.avexp, 1"),
         ):
             gone.predict("serving_default", request)
+
+
+def test_a_recording_is_predicted_by_one_version(base, other):
+    """A switch in its middle ends it; what begins afterwards is of the new one."""
+    block = array_corpus.ticks("a recording", 70)
+    with contextlib.ExitStack() as stack:
+        running = stack.enter_context(running_server.serving(base))
+        addresses = (running.grpc, running.rest)
+        asking = [stack.enter_context(clients.Client(one)) for one in addresses]
+        for client in asking:
+            client.digest()
+            client.check_unchanged()
+        streams = [client.predictor().stream([block]) for client in asking]
+        first = [next(stream).values for stream in streams]
+        publish(other, base, 2)
+        wait_until(lambda: asking[0].versions()[1] == "END")
+        for client, stream, of_old in zip(asking, streams, first, strict=True):
+            with pytest.raises(
+                client_errors.NotFoundError, match="Specific.avexp, 1.*: begin again"
+            ):
+                next(stream)
+            with pytest.raises(client_errors.NotFoundError, match="begin again"):
+                client.check_unchanged()
+            of_new = client.predictor().predict(block)[: len(of_old)]
+            assert np.abs(of_new - of_old).max() > 1e-3
 
 
 def test_a_broken_version_changes_nothing_until_it_is_mended(base, other):
