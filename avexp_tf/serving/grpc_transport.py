@@ -51,6 +51,7 @@ class GrpcTransport:
             options=[
                 ("grpc.max_receive_message_length", _LARGEST_ANSWER),
                 ("grpc.max_send_message_length", -1),
+                ("grpc.enable_http_proxy", 0),  # REST goes by none either
                 ("grpc.enable_retries", 0),  # `retries` does that, with its deadline
                 ("grpc.initial_reconnect_backoff_ms", 100),
                 ("grpc.max_reconnect_backoff_ms", 1000),

@@ -161,6 +161,14 @@ def test_what_a_server_tells_of_its_model(api, server, served):
             client.about("secrets.txt")
 
 
+@pytest.mark.parametrize("api", APIS)
+def test_proxies_are_for_other_traffic(api, server, monkeypatch):
+    for name in ("http_proxy", "grpc_proxy"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
+    with clients.Client(getattr(server, api), retries=ONCE) as client:
+        assert client.versions() == {1: "AVAILABLE"}
+
+
 def test_a_server_that_is_starting_is_waited_for(served):
     ports = {"port": free_port(), "rest_port": free_port()}
     addresses = [

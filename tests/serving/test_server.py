@@ -1,9 +1,11 @@
 """Over both APIs the server answers as TensorFlow Serving, and refuses cleanly."""
 
+import contextlib
 import json
 import logging
 import pathlib
 import re
+import signal
 import socket
 import time
 
@@ -32,6 +34,7 @@ from avexp_tf.serving import retries
 from avexp_tf.serving import signatures
 from avexp_tf.serving import tensor_proto
 from avexp_tf.serving import transport
+from avexp_tf.serving.server import runner
 from avexp_tf.serving.server import settings
 from tests.serving import running_server
 from tests.serving import small_run
@@ -349,6 +352,8 @@ def test_bodies_that_are_no_request(body, text, server):
         ("POST", "/v1/models/avexp:classify", 400),
         ("POST", "/v1/models/avexp:regress", 400),
         ("POST", "/v1/models/other:predict", 404),
+        ("POST", "/v1/models/other:classify", 404),
+        ("POST", "/v1/models/avexp/versions/7:regress", 404),
         ("POST", "/v1/models/avexp/versions/7:predict", 404),
         ("POST", "/v1/models/avexp/versions/99999999999999999999:predict", 400),
         ("POST", "/v1/models/avexp/labels/stable:predict", 400),
@@ -394,6 +399,32 @@ def test_a_client_that_goes_away_is_counted_and_told_to_nobody(server, caplog):
             time.sleep(0.05)
     assert server.metrics()[gone] == before + 2
     assert not [one for one in caplog.records if one.levelno >= logging.WARNING]
+
+
+def test_bodies_that_do_not_arrive_are_no_more_than_may_wait(server):
+    """What is on top is told to come later, before a byte of it is kept."""
+    request = running_server.clips()
+    body = {"inputs": running_server.listed(request)}
+    head = f"POST {PREDICT} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{{"
+    with contextlib.ExitStack() as stack:
+        for _ in range(settings.ServerConfig().max_waiting):
+            where = ("127.0.0.1", server.rest_port)
+            slow = stack.enter_context(socket.create_connection(where))
+            slow.sendall(head.encode())
+        for _ in range(100):
+            status, said = server.post(PREDICT, body)
+            if status == 503:
+                break
+            time.sleep(0.05)
+        assert status == 503 and b"requests are arriving already" in said
+        with client_of(server, "grpc") as client:
+            assert client.predict("serving_default", request).shape == (2, 12, 2)
+    for _ in range(100):
+        status, _ = server.post(PREDICT, body)
+        if status == 200:
+            break
+        time.sleep(0.05)
+    assert status == 200
 
 
 def test_no_name_of_a_signature_is_the_default(server):
@@ -519,6 +550,23 @@ def test_strings_without_values_are_empty():
     assert tensor_proto.decode(proto).tolist() == [b""]
 
 
+def test_another_kind_of_request_to_a_model_that_is_not_there(stub):
+    task = inference_pb2.MultiInferenceRequest()
+    task.tasks.add().model_spec.name = "avexp"
+    with pytest.raises(grpc.RpcError, match="MultiInference is for signatures with"):
+        stub.MultiInference(task)
+    task.tasks.add().model_spec.name = "other"
+    spec = {"model_spec": {"name": "other"}}
+    for method, request in (
+        (stub.Classify, classification_pb2.ClassificationRequest(**spec)),
+        (stub.Regress, regression_pb2.RegressionRequest(**spec)),
+        (stub.MultiInference, task),
+    ):
+        with pytest.raises(grpc.RpcError, match="Servable not found") as error:
+            method(request)
+        assert error.value.code() is CODES.NOT_FOUND
+
+
 def test_services_that_are_for_other_models(channel, stub):
     models = model_service_pb2_grpc.ModelServiceStub(channel)
     for method, request, code in (
@@ -570,12 +618,56 @@ def test_an_ipv6_address(served):
                 assert client.versions() == {1: "AVAILABLE"}
 
 
+def test_a_host_of_two_addresses_has_one_free_port(served, monkeypatch):
+    """As `localhost` is 127.0.0.1 and ::1 on many machines."""
+    real = socket.getaddrinfo
+    monkeypatch.setattr(
+        socket,
+        "getaddrinfo",
+        lambda host, *rest, **options: [
+            one
+            for address in (["127.0.0.1", "::1"] if host == "localhost" else [host])
+            for one in real(address, *rest, **options)
+        ],
+    )
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    with running_server.serving(served.export.parent, host="localhost") as running:
+        for host in ("127.0.0.1", "[::1]"):
+            address = f"http://{host}:{running.rest_port}"
+            with clients.Client(address, retries=retries.Retries(most=0)) as client:
+                assert client.versions() == {1: "AVAILABLE"}
+
+
+def test_a_closed_terminal_ends_the_server_but_under_nohup(monkeypatch):
+    handlers = {signal.SIGHUP: signal.SIG_DFL}
+    monkeypatch.setattr(signal, "getsignal", handlers.get)
+    assert signal.SIGHUP in runner._end_signals()
+    handlers[signal.SIGHUP] = signal.SIG_IGN
+    assert runner._end_signals() == [signal.SIGTERM, signal.SIGINT]
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"host": ""}, "--host=: must be an address"),
+        ({"port": 8501}, "--port=8501 --rest_port=8501: must be two ports"),
+    ],
+)
+def test_where_no_server_can_listen(options, text):
+    with pytest.raises(errors.ConfigError, match=text):
+        settings.ServerConfig(**options)
+    settings.ServerConfig(port=0, rest_port=0)
+
+
 @pytest.mark.parametrize(
     ("labels", "text"),
     [
         (["stable:1", "stable:9"], "'stable' must stand for one version"),
         (["a/b:1"], "'a/b:1' must read LABEL:VERSION"),
-        (["stable:0"], "'stable:0' must read LABEL:VERSION"),
+        (["stable:x"], "'stable:x' must read LABEL:VERSION"),
         ([f"stable:{2**63}"], "must read LABEL:VERSION"),
     ],
 )

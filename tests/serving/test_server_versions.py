@@ -305,6 +305,11 @@ def test_a_folder_without_a_version(tmp_path):
     with pytest.raises(errors.DataError, match="version 1 can't be served: "):
         with running_server.serving(tmp_path):
             pass
+    (tmp_path / "saved_model.pb").touch()
+    (tmp_path / "1" / "saved_model.pb").unlink()
+    with pytest.raises(errors.DataError, match="is a version itself: give the folder"):
+        with running_server.serving(tmp_path):
+            pass
     with pytest.raises(errors.DataError, match="no such folder"):
         with running_server.serving(tmp_path / "2"):
             pass

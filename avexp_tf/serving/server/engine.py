@@ -43,6 +43,7 @@ class Engine:
         self.metrics = metrics
         self.draining = False
         self._waiting = 0
+        self._arriving = 0
         self._pool = concurrent.futures.ThreadPoolExecutor(config.workers, "predict")
 
     @property
@@ -82,6 +83,29 @@ class Engine:
         self.metrics.waiting.set(self._waiting)
         if future is not None and not future.cancelled():
             future.exception()  # seen, whether or not somebody still waits for it
+
+    @contextlib.contextmanager
+    def arriving(self, api: str, method: str) -> Iterator[None]:
+        """Counts a request while its body arrives: as many may as may wait.
+
+        They have places of their own, so that who sends slowly takes none from what is
+        there to be computed.
+
+        Raises:
+          failure.Failure: UNAVAILABLE if too many arrive.
+        """
+        if self._arriving >= self.config.max_waiting:
+            self.metrics.rejected.inc()
+            self.metrics.requests.labels(api, method, failure.UNAVAILABLE).inc()
+            raise failure.Failure(
+                failure.UNAVAILABLE,
+                f"{self._arriving} requests are arriving already; try again later",
+            )
+        self._arriving += 1
+        try:
+            yield
+        finally:
+            self._arriving -= 1
 
     @contextlib.contextmanager
     def counted(self, api: str, method: str) -> Iterator[None]:

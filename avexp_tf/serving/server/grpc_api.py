@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 import grpc
@@ -53,19 +54,24 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
 
     async def Classify(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Refuses: no signature is for classification."""
-        return await self._refused("classify", context)
+        return await self._refused("classify", [request.model_spec], context)
 
     async def Regress(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Refuses: no signature is for regression."""
-        return await self._refused("regress", context)
+        return await self._refused("regress", [request.model_spec], context)
 
     async def MultiInference(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Refuses: it is for classification and regression."""
-        return await self._refused("multi_inference", context)
+        specs = [task.model_spec for task in request.tasks]
+        return await self._refused("multi_inference", specs, context)
 
-    async def _refused(self, kind: str, context: Any) -> Any:
-        work = _at_once(_of_other_kind(kind))
-        return await _answered(self._engine, kind, context, work)
+    async def _refused(self, kind: str, specs: Sequence[Any], context: Any) -> Any:
+        def refuse() -> None:
+            for spec in specs:
+                _version(self._engine, spec)
+            raise of_other_kind(kind)
+
+        return await _answered(self._engine, kind, context, _at_once(refuse))
 
 
 class ModelService(model_service_pb2_grpc.ModelServiceServicer):
@@ -228,6 +234,23 @@ def status(engine: engines.Engine, request: Any) -> Any:
     return response
 
 
+def of_other_kind(kind: str) -> failure.Failure:
+    """Returns the refusal of what is not a Predict: classify, regress, multi_inference.
+
+    In TensorFlow Serving's words, but for the last.
+    """
+    if kind == "multi_inference":
+        return failure.invalid(
+            "MultiInference is for signatures with the method_name "
+            "tensorflow/serving/classify or tensorflow/serving/regress. Was: "
+            "tensorflow/serving/predict"
+        )
+    return failure.invalid(
+        f"Expected {kind} signature method_name to be tensorflow/serving/{kind}. "
+        "Was: tensorflow/serving/predict"
+    )
+
+
 def _number(spec: Any) -> int | None:
     return spec.version.value if spec.HasField("version") else None
 
@@ -247,16 +270,6 @@ def _fill(
     spec.name = engine.config.model_name
     spec.version.value = version.number
     spec.signature_name = signature
-
-
-def _of_other_kind(kind: str) -> Callable[[], Any]:
-    def refuse() -> None:
-        raise failure.invalid(
-            f"Expected {kind} signature method_name to be tensorflow/serving/{kind}. "
-            "Was: tensorflow/serving/predict"
-        )
-
-    return refuse
 
 
 def _at_once(work: Callable[[], Any]) -> Callable[[], Awaitable[Any]]:

@@ -106,25 +106,25 @@ class _Api:
         if packing.strip().lower() not in ("", "identity"):
             self._engine.metrics.requests.labels("rest", "predict", "PACKED").inc()
             return _json(415, b'{"error": "a body must not be packed"}')
+        kind = match[4].lower()
         try:
-            body = await asyncio.wait_for(request.read(), self._engine.config.body_secs)
+            with self._engine.arriving("rest", kind):
+                body = await asyncio.wait_for(
+                    request.read(), self._engine.config.body_secs
+                )
         except asyncio.TimeoutError:  # of its own in Python 3.10
             self._engine.metrics.requests.labels("rest", "predict", "SLOW").inc()
             return _json(408, b'{"error": "the body takes too long to arrive"}')
         except (ConnectionError, http.HttpProcessingError):
             self._engine.metrics.requests.labels("rest", "predict", "GONE").inc()
             return _json(400, b'{"error": "the body ends before its end"}')
-        kind = match[4].lower()
         with self._engine.counted("rest", kind):
             name, number, label = _asked(match)
 
             def work() -> bytes:
-                if kind != "predict":
-                    raise failure.invalid(
-                        f"Expected {kind} signature method_name to be "
-                        f"tensorflow/serving/{kind}. Was: tensorflow/serving/predict"
-                    )
                 version = self._engine.versions.get(name, number, label)
+                if kind != "predict":
+                    raise grpc_api.of_other_kind(kind)
                 parsed = json_tensors.parse(body)
                 if parsed.signature not in version.inputs:
                     raise failure.invalid(

@@ -20,6 +20,7 @@ from tensorflow_serving.apis import model_service_pb2_grpc
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
 from avexp_tf import errors
+from avexp_tf.serving import version_folders
 from avexp_tf.serving.server import engine as engines
 from avexp_tf.serving.server import grpc_api
 from avexp_tf.serving.server import metrics as metrics_lib
@@ -67,7 +68,7 @@ async def serve(
     on_ready: Callable[[int, int], None],
     stop: asyncio.Event | None = None,
 ) -> None:
-    """Serves until SIGTERM or SIGINT, or until `stop` is set.
+    """Serves until SIGTERM, SIGINT or SIGHUP, or until `stop` is set.
 
     Args:
       config: What and where.
@@ -79,7 +80,7 @@ async def serve(
     """
     stop = stop or asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _end_signals():
         with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
             loop.add_signal_handler(number, stop.set)
     if not pathlib.Path(config.export).is_dir():
@@ -93,7 +94,7 @@ async def serve(
     engine = engines.Engine(config, versions, metrics)
     try:
         if not versions.available:
-            raise errors.DataError(f"{config.export}: {_why_none(versions)}")
+            raise errors.DataError(f"{config.export}: {_why_none(config, versions)}")
         server, port, checker = await _start_grpc(engine)
         try:
             runner, rest_port = await _start_rest(engine)
@@ -119,6 +120,15 @@ async def serve(
         engine.close()
 
 
+def _end_signals() -> list[int]:
+    found: list[int] = [signal.SIGTERM, signal.SIGINT]
+    hangup = getattr(signal, "SIGHUP", None)  # not on Windows
+    # A terminal that is closed sends it; `nohup` has it ignored, which it stays.
+    if hangup and signal.getsignal(hangup) is not signal.SIG_IGN:
+        found.append(hangup)
+    return found
+
+
 def _counter(
     metrics: metrics_lib.Metrics,
 ) -> Callable[[versions_lib.Versions], None]:
@@ -130,10 +140,12 @@ def _counter(
     return count
 
 
-def _why_none(versions: versions_lib.Versions) -> str:
+def _why_none(config: settings.ServerConfig, versions: versions_lib.Versions) -> str:
     for number, state in versions.states().items():
         if state.error:
             return f"version {number} can't be served: {state.error}"
+    if (pathlib.Path(config.export) / version_folders.MODEL_FILE).is_file():
+        return "is a version itself: give the folder above it"
     return "holds no version: a folder with a number as its name and saved_model.pb"
 
 
@@ -195,16 +207,25 @@ async def _start_rest(engine: engines.Engine) -> tuple[web.AppRunner, int]:
         auto_decompress=False,
     )
     await runner.setup()
-    site = web.TCPSite(runner, config.host, config.rest_port)
     try:
-        await site.start()
+        port = config.rest_port or await _free_port(config)
+        await web.TCPSite(runner, config.host, port).start()
     except OSError as error:
         await runner.cleanup()
         raise errors.DataError(
             f"{config.address(config.rest_port)}: this port can't be listened on: "
             f"{_reason(error)}"
         ) from None
-    return runner, runner.addresses[0][1]
+    return runner, port
+
+
+async def _free_port(config: settings.ServerConfig) -> int:
+    """One for all addresses of the host: left to 0, each would get its own."""
+    probe = await asyncio.get_running_loop().create_server(
+        asyncio.Protocol, config.host, 0
+    )
+    async with probe:
+        return probe.sockets[0].getsockname()[1]
 
 
 async def _tell_health(engine: engines.Engine, checker: _Health) -> None:

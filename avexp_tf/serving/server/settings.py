@@ -45,7 +45,8 @@ class ServerConfig(config.Checked):
     max_ticks: int = config.option(1000, "Longest clip, in ticks.", minimum=1)
     max_waiting: int = config.option(
         64,
-        "Most requests that wait or run; what comes on top is told to come later.",
+        "Most requests that wait or run, and as many REST bodies may be arriving; what "
+        "comes on top is told to come later.",
         minimum=1,
     )
     workers: int = config.option(
@@ -78,6 +79,12 @@ class ServerConfig(config.Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not self.host:
+            raise errors.ConfigError("--host=: must be an address, such as 127.0.0.1")
+        if self.port and self.port == self.rest_port:
+            raise errors.ConfigError(
+                f"--port={self.port} --rest_port={self.rest_port}: must be two ports"
+            )
         known = set()
         for text in self.labels:
             label, _, version = text.partition(":")
