@@ -119,9 +119,7 @@ class GrpcTransport:
         codes = self._grpc.StatusCode
         if any(hint in details for hint in _TOO_LARGE_HINTS):
             return client_errors.TooLargeError
-        if transport.SHARED_BATCH_HINT in details:
-            return client_errors.UnavailableError
-        return {
+        return transport.kind_of(details) or {
             codes.UNAVAILABLE: client_errors.UnavailableError,
             codes.RESOURCE_EXHAUSTED: client_errors.UnavailableError,
             codes.DEADLINE_EXCEEDED: client_errors.DeadlineError,

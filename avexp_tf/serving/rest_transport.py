@@ -115,24 +115,27 @@ class RestTransport:
             content = self._read(answer, end)
         except failures.NewConnectionError as error:
             # Nobody listens. To urllib3 this is a ConnectTimeoutError, too.
-            raise self._unavailable(error) from None
+            raise client_errors.UnavailableError(self._told(error)) from None
         except (failures.ReadTimeoutError, failures.ConnectTimeoutError):
             raise client_errors.DeadlineError(
                 f"{self.address}: no answer within {timeout_secs:.1f} s"
             ) from None
         except failures.LocationValueError as error:
             raise errors.ConfigError(f"--server={self.address}: {error}") from None
+        except failures.SSLError as error:
+            # No other answer comes of trying again: a plain port, a wrong certificate.
+            raise client_errors.BrokenServerError(self._told(error)) from None
         except failures.HTTPError as error:
-            raise self._unavailable(error) from None
+            raise client_errors.UnavailableError(self._told(error)) from None
         try:
             values = json.loads(content)
         except (ValueError, RecursionError):
             values = None
         if answer.status != 200:
-            kind = _KINDS.get(answer.status, client_errors.BrokenServerError)
             told = values.get("error") if isinstance(values, dict) else None
-            if transport.SHARED_BATCH_HINT in str(told):
-                kind = client_errors.UnavailableError
+            kind = transport.kind_of(str(told)) or _KINDS.get(
+                answer.status, client_errors.BrokenServerError
+            )
             raise kind(
                 f"{self.address}: {answer.status}: "
                 f"{' '.join(str(told or answer.reason or '').split())[:500]}"
@@ -157,10 +160,10 @@ class RestTransport:
         answer.release_conn()
         return b"".join(pieces)
 
-    def _unavailable(self, error: Exception) -> client_errors.UnavailableError:
+    def _told(self, error: Exception) -> str:
         # Without the object that urllib3 puts before its words.
         said = " ".join(str(error).split()).rpartition(">: ")[2]
-        return client_errors.UnavailableError(f"{self.address}: {said[:300]}")
+        return f"{self.address}: {said[:300]}"
 
 
 def _path(model: transport.ModelName) -> str:

@@ -9,6 +9,8 @@ from typing import Protocol
 import numpy as np
 
 from avexp_tf import errors
+from avexp_tf.serving import client_errors
+from avexp_tf.serving import version_folders
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,8 +32,10 @@ class ModelName:
             raise errors.ConfigError(
                 f"--version={self.version} --label={self.label}: give one of the two"
             )
-        if self.version < 0:
-            raise errors.ConfigError(f"--version={self.version}: must be at least 0")
+        if not 0 <= self.version <= version_folders.LARGEST:
+            raise errors.ConfigError(
+                f"--version={self.version}: must be from 0 to {version_folders.LARGEST}"
+            )
 
 
 class Transport(Protocol):
@@ -66,9 +70,20 @@ class Transport(Protocol):
         ...
 
 
-# TensorFlow Serving's words to all whose requests shared a batch with one of another
-# length; it may well go better the next time.
-SHARED_BATCH_HINT = "from different tasks"
+# By TensorFlow Serving's words.
+_KINDS = {
+    # To all whose requests shared a batch with one of another length; it may well go
+    # better the next time.
+    "from different tasks": client_errors.UnavailableError,
+    # Under the code of a request that breaks a rule.
+    "Unrecognized servable version label": client_errors.NotFoundError,
+    "not found in signature def": client_errors.NotFoundError,
+}
+
+
+def kind_of(said: str) -> type[client_errors.ServerError] | None:
+    """Returns the kind of an error whose words tell more than its code; else None."""
+    return next((kind for words, kind in _KINDS.items() if words in said), None)
 
 
 def of(address: str) -> Transport:

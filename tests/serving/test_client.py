@@ -246,6 +246,13 @@ def test_a_server_that_never_answers(scheme):
                 client.call("serving_default", running_server.clips())
 
 
+def test_a_plain_port_by_https_is_not_tried_again():
+    with answering(200, b"{}") as address:
+        with clients.Client(address.replace("http:", "https:")) as client:
+            with pytest.raises(client_errors.BrokenServerError, match="SSL"):
+                client.versions()
+
+
 def test_an_answer_that_never_ends():
     """The deadline holds though a byte comes each time before a read gives up."""
     with answering(200, b"x" * 200, pause_secs=0.05) as address:
@@ -381,6 +388,9 @@ def test_addresses_that_are_none(address):
         clients.Client(address)
     with pytest.raises(errors.ConfigError, match="give one of the two"):
         transport.ModelName(version=1, label="stable")
+    for version in (-1, 2**63):
+        with pytest.raises(errors.ConfigError, match=f"{version}: must be from 0 to"):
+            transport.ModelName(version=version)
 
 
 def test_a_media_file_through_a_server(

@@ -287,10 +287,7 @@ def test_what_is_too_large_or_not_there(api, server):
         with pytest.raises(client_errors.TooLargeError):
             client.call("complete", {"video": np.zeros((8, 50_000, 3), np.float32)})
         # TensorFlow Serving's codes: FAILED_PRECONDITION by gRPC, 400 by REST.
-        kind = client_errors.NotFoundError
-        if api == "rest":
-            kind = client_errors.InvalidRequestError
-        with pytest.raises(kind, match="nothing"):
+        with pytest.raises(client_errors.NotFoundError, match="nothing"):
             client.call("nothing", request)
     for model in ({"name": "other"}, {"version": 7}):
         with client_of(server, api, **model) as client:
@@ -299,7 +296,7 @@ def test_what_is_too_large_or_not_there(api, server):
             with pytest.raises(client_errors.NotFoundError):
                 client.versions()
     with client_of(server, api, label="stable") as client:
-        with pytest.raises(client_errors.InvalidRequestError, match="label: stable"):
+        with pytest.raises(client_errors.NotFoundError, match="label: stable"):
             client.call("serving_default", request)
 
 
