@@ -12,6 +12,7 @@ import datetime
 import math
 import os
 import pathlib
+from collections.abc import Iterable
 from collections.abc import Mapping
 from importlib import metadata
 from typing import Any
@@ -47,14 +48,13 @@ LIMITS = (
     "Features must come from the extractors named here, of these versions: others give "
     "numbers that mean nothing, without an error.",
 )
-LICENCES = (
-    "Code: Apache-2.0.",
-    "openSMILE, which computes the audio features: no commercial products without a "
-    "licence of its own.",
-    "VGG-Face, which computes the video features vggface_fc6: non-commercial research "
-    "(CC BY-NC).",
-    "Weights: those of the data that they were trained on.",
-)
+# Of the extractors, by how the names of their feature sets begin.
+LICENCES = {
+    "IS13_lld": "openSMILE, which computes the audio features: no commercial products "
+    "without a licence of its own.",
+    "vggface_fc6": "VGG-Face, which computes the video features vggface_fc6: "
+    "non-commercial research (CC BY-NC).",
+}
 
 
 def metrics(
@@ -133,13 +133,26 @@ def card(
     manifest = run_dir.manifest()
     experiment = run_dir.config()
     layout = manifest.layout
+    sets = {
+        name: getattr(manifest, name)
+        for name in config.MODALITIES
+        if name in specs[signatures.DEFAULT]
+    }
+    features: dict[str, Any] = {
+        name: dataclasses.asdict(one) for name, one in sets.items()
+    }
+    sound: dict[str, Any] = {}
+    if "audio" in sets:
+        features["context_ticks"] = layout.context_ticks
+        features["context_before"] = layout.context_before
+        sound["audio_statistics"] = manifest.audio_statistics.to_json()
     return {
         "format": FORMAT,
         "name": experiment.train.name,
         "date": datetime.date.today().isoformat(),
         "use": USE,
         "limits": list(LIMITS),
-        "licences": list(LICENCES),
+        "licences": _licences(one.name for one in sets.values()),
         "reference": REFERENCE,
         "signatures": {
             name: {
@@ -152,14 +165,8 @@ def card(
             target: f"float32 [B, T], about -1 to 1: expressed {target}"
             for target in config.TARGETS
         },
-        "features": {
-            "video": dataclasses.asdict(manifest.video),
-            "audio": dataclasses.asdict(manifest.audio),
-            "context_ticks": layout.context_ticks,
-            "context_before": layout.context_before,
-            "clip_ticks": experiment.data.clip_ticks,
-        },
-        "audio_statistics": manifest.audio_statistics.to_json(),
+        "features": features | {"clip_ticks": experiment.data.clip_ticks},
+        **sound,
         "training": {
             "corpus": manifest.corpus_name,
             "splits": {name: _split(split) for name, split in manifest.splits.items()},
@@ -194,9 +201,7 @@ def markdown(values: Mapping[str, Any]) -> str:
         "## Inputs",
         "",
         "B clips of T ticks, 30 ticks a second; the model was trained on clips of "
-        f"{features['clip_ticks']} ticks. Row k + {features['context_before']} of "
-        f"`audio` belongs to tick k; the {features['context_ticks'] - 1} other rows "
-        "are its context, zeros where there is none.",
+        f"{features['clip_ticks']} ticks." + _rows_of_sound(features),
         "",
         "| signature | what | inputs |",
         "|---|---|---|",
@@ -214,11 +219,17 @@ def markdown(values: Mapping[str, Any]) -> str:
             f"| {name} | {features[name]['name']} | {features[name]['version']} | "
             f"{features[name]['dim']} |"
             for name in config.MODALITIES
+            if name in features
         ),
         "",
-        "LLDs come in as they are; their normalisation, with statistics of "
-        f"{values['audio_statistics']['count']} train ticks, is in the graph.",
-        "",
+    ]
+    if "audio" in features:
+        lines += [
+            "LLDs come in as they are; their normalisation, with statistics of "
+            f"{values['audio_statistics']['count']} train ticks, is in the graph.",
+            "",
+        ]
+    lines += [
         "## Outputs",
         "",
         *(f"- `{name}`: {what}" for name, what in values["outputs"].items()),
@@ -249,6 +260,30 @@ def markdown(values: Mapping[str, Any]) -> str:
         + ".",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _rows_of_sound(features: Mapping[str, Any]) -> str:
+    if "audio" not in features:
+        return ""
+    return (
+        f" Row k + {features['context_before']} of `audio` belongs to tick k; the "
+        f"{features['context_ticks'] - 1} other rows are its context, zeros where "
+        "there is none."
+    )
+
+
+def _licences(feature_names: Iterable[str]) -> list[str]:
+    of_features = [
+        text
+        for name in feature_names
+        for start, text in LICENCES.items()
+        if name.startswith(start)
+    ]
+    return [
+        "Code: Apache-2.0.",
+        *of_features,
+        "Weights: those of the data that they were trained on.",
+    ]
 
 
 def _measured(measured: Mapping[str, Any]) -> list[str]:

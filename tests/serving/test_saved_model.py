@@ -1,5 +1,6 @@
 """The SavedModel gives Keras's numbers, whatever is lost; a failure leaves nothing."""
 
+import dataclasses
 import errno
 import json
 import os
@@ -21,8 +22,10 @@ from avexp_tf.data import prepare
 from avexp_tf.serving import check
 from avexp_tf.serving import export_config
 from avexp_tf.serving import litert
+from avexp_tf.serving import model_card
 from avexp_tf.serving import requests
 from avexp_tf.serving import saved_model
+from avexp_tf.serving import signatures
 from avexp_tf.training import run_dir as run_dirs
 from avexp_tf.training import trained_model
 
@@ -78,6 +81,33 @@ def test_the_check_sees_a_difference(exports, runs, records):
         exports["video_only"], runs["audio_visual"], data_of(records)
     )
     assert worst > 1e-2
+
+
+def test_the_card_is_of_what_the_model_takes(exports, runs):
+    for variant in VARIANTS:
+        text = (exports[variant] / "assets.extra" / "model_card.md").read_text()
+        takes_sound = variant != "video_only"
+        for words in ("LLDs", "Row k + ", "| audio |"):
+            assert (words in text) == takes_sound, (variant, words)
+        assert ("| video |" in text) == (variant != "audio_only")
+        assert "openSMILE" not in text and "VGG-Face" not in text  # made-up features
+    run_dir = run_dirs.RunDir(runs["video_only"])
+    manifest = run_dir.manifest()
+    named = dataclasses.replace(
+        manifest,
+        video=dataclasses.replace(manifest.video, name="vggface_fc6_bfloat16"),
+        audio=dataclasses.replace(manifest.audio, name="IS13_lld"),
+    )
+    run_dir.manifest = lambda: named
+    for inputs, words in (
+        (("video",), ["VGG-Face"]),
+        (("audio",), ["openSMILE"]),
+        (("video", "audio"), ["VGG-Face", "openSMILE"]),
+    ):
+        specs = {signatures.DEFAULT: {n: tf.TensorSpec([None], name=n) for n in inputs}}
+        card = model_card.card(run_dir, specs, {})
+        assert [line.split(",")[0] for line in card["licences"][1:-1]] == words
+        assert ("audio_statistics" in card) == ("audio" in inputs)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
