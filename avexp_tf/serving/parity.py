@@ -10,6 +10,7 @@ import dataclasses
 import statistics
 import time
 from collections.abc import Callable
+from collections.abc import Collection
 from collections.abc import Iterator
 from collections.abc import Sequence
 from typing import Any
@@ -138,6 +139,14 @@ class Parity:
     def passed(self) -> bool:
         """Whether all of them passed."""
         return all(self.passes(candidate.name) for candidate in self.candidates)
+
+    def without(self, names: Collection[str]) -> Parity:
+        """Returns what was found of the other candidates."""
+        return dataclasses.replace(
+            self,
+            rows=tuple(row for row in self.rows if row.candidate not in names),
+            candidates=tuple(one for one in self.candidates if one.name not in names),
+        )
 
 
 def measure(

@@ -121,6 +121,9 @@ def test_a_check_of_a_server_leaves_the_report_unless_it_passes(
         code, stdout, _ = checked(own.grpc)
     assert (code, stdout[0]) == (0, "# Parity: passed")
     assert report.read_text().splitlines()[0] == stdout[0]
+    assert f"| server {own.grpc} | passed |" in "\n".join(stdout)
+    for name in ("parity.md", "parity.json"):
+        assert own.grpc not in (report.parent / name).read_text()
 
 
 @pytest.mark.parametrize("api", APIS)
