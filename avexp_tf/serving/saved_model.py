@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Callable
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -112,12 +113,13 @@ def writing(
     base = pathlib.Path(base_dir)
     model = trained_model.load(run_dir, precision="float32")
     backbone = _backbone(run_dir.manifest(), settings, report)
+    metrics = model_card.metrics(run_dir, settings.results)
     files.make_folder(base)
     _next_version(base)  # refuses before the work
     with tempfile.TemporaryDirectory(dir=base, prefix=files.TEMPORARY) as folder:
         version = Version(pathlib.Path(folder) / "export", base)
         try:
-            _write(version.aside, run_dir, model, backbone, settings, report)
+            _write(version.aside, run_dir, model, backbone, metrics, settings, report)
             yield version
             version.path = _publish(version.aside, base)
         except OSError as error:
@@ -168,13 +170,14 @@ def _write(
     run_dir: run_dirs.RunDir,
     model: keras.Model,
     backbone: keras.Model | None,
+    metrics: dict[str, Any],
     settings: export_config.ExportConfig,
     report: Callable[[str], None],
 ) -> None:
     found = functions(run_dir, model, backbone)
     specs_of = {name: specs for name, (_, specs) in found.items()}
     specs_of[signatures.ABOUT] = about_signature.SPECS
-    described = _description(run_dir, specs_of, settings)
+    described = _description(run_dir, specs_of, metrics)
     about = about_signature.About(described)
     found[signatures.ABOUT] = (about.predict, about_signature.SPECS)
     models = [one for one in (model, backbone) if one is not None]
@@ -194,14 +197,13 @@ def _write(
 def _description(
     run_dir: run_dirs.RunDir,
     specs: dict[str, signatures.Specs],
-    settings: export_config.ExportConfig,
+    metrics: dict[str, Any],
 ) -> dict[str, bytes]:
     """The files that say what the model is: {name: content}."""
     experiment = run_dir.config()
     # Where the records lay is nobody's business.
     data = dataclasses.replace(experiment.data, records="")
     values = config.to_dict(dataclasses.replace(experiment, data=data))
-    metrics = model_card.metrics(run_dir, settings.results)
     card = model_card.card(run_dir, specs, metrics)
     return {
         manifests.FILE_NAME: without_names(run_dir.manifest()).dumps(),

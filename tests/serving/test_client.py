@@ -150,7 +150,7 @@ def test_inputs_in_other_dtypes_and_none_at_all(api, server):
 
 
 @pytest.mark.parametrize("api", APIS)
-def test_what_a_server_tells_of_its_model(api, server, served):
+def test_what_a_server_tells_of_its_model(api, server, served, monkeypatch):
     extra = served.export / "assets.extra"
     with clients.Client(getattr(server, api)) as client:
         assert client.versions() == {1: "AVAILABLE"}
@@ -162,6 +162,11 @@ def test_what_a_server_tells_of_its_model(api, server, served):
         assert len(client.digest()) == 64
         with pytest.raises(client_errors.InvalidRequestError, match="must be one of"):
             client.about("secrets.txt")
+    with clients.Client(getattr(server, api)) as client:
+        client.manifest()
+        # The rest came with it, and so of the same version.
+        monkeypatch.setattr(client, "call", None)
+        assert client.experiment() and client.digest()
 
 
 @pytest.mark.parametrize("api", APIS)

@@ -269,6 +269,13 @@ def test_a_full_disk_leaves_nothing(module, name, failure, runs, tmp_path, monke
     assert list(base.iterdir()) == []
 
 
+def test_results_that_are_not_there_leave_no_folder(runs, tmp_path):
+    settings = export_config.ExportConfig(results=str(tmp_path / "nope"))
+    with pytest.raises(errors.DataError, match="nope: can't be read"):
+        saved_model.export(runs["audio_only"], tmp_path / "out", settings)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_folder_that_can_not_be_made(runs, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(errors.DataError, match="file/x: this folder can't be made"):

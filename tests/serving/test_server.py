@@ -323,6 +323,7 @@ def test_what_is_too_large_or_not_there(api, server):
         (b'{"inputs": {"video": [[[1, 2, "3"]]]}}', "holds str"),
         (b'{"inputs": {"video": [[[1, 2, 1e60]]]}}', "beyond float32"),
         (b'{"inputs": {"video": [[[1, 2, %s]]]}}' % (b"9" * 400), "(large|digits)"),
+        (b'{"inputs": [%s]}' % (b"9" * 5000), "a number is too long$"),
         (
             b'{"signature_name": "about", "inputs": {"file": [{"b64": "?"}]}}',
             "can't decode base64",

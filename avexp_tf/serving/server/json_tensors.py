@@ -49,8 +49,10 @@ def parse(body: bytes) -> Request:
     """
     try:
         found = json.loads(body)
-    except (ValueError, RecursionError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise failure.invalid(f"JSON Parse error: {error}") from None
+    except ValueError:  # Python reads no integer of thousands of digits
+        raise failure.invalid("JSON Parse error: a number is too long") from None
     if not isinstance(found, dict):
         raise failure.invalid("JSON Parse error: the body must be a JSON object")
     signature = found.get("signature_name", "")
