@@ -193,7 +193,11 @@ class Client:
           client_errors.ServerError: one of its kinds; NotFoundError if it is another
             one, as of a server that was started again.
         """
-        if self._files(_CARD)[_CARD] != self.about(_CARD):
+        try:
+            is_same = self._files(_CARD)[_CARD] == self.about(_CARD)
+        except client_errors.NotFoundError:
+            is_same = False
+        if not is_same:
             raise client_errors.NotFoundError(f"{self.address}: {_GONE}")
 
     def predictor(self, eval_stride: int = 0) -> predictors.Predictor:
