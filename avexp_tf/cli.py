@@ -57,7 +57,6 @@ def _answer(
         return 0
     try:
         rest = flags.FLAGS(_with_presets(argv))
-        _refuse_lists_given_twice(argv)
     except (flags.Error, OSError) as error:
         return _fail(str(error).removeprefix("ERROR:: "))  # absl's, of a flag file
     try:
@@ -88,17 +87,6 @@ def _with_presets(argv: list[str]) -> list[str]:
         elif word in ("--flagfile", "-flagfile") and index + 1 < len(words):
             words[index + 1] = presets.found(words[index + 1])
     return words
-
-
-def _refuse_lists_given_twice(argv: Sequence[str]) -> None:
-    """Raises flags.Error; absl would take the last one, where all may be meant."""
-    given = [word.partition("=")[0].lstrip("-") for word in argv if word[:1] == "-"]
-    for name in given:
-        is_list = name in flags.FLAGS and isinstance(
-            flags.FLAGS[name].parser, flags.ListParser
-        )
-        if is_list and given.count(name) > 1:
-            raise flags.Error(f"--{name}: is given twice; give one list, with commas")
 
 
 def no_positionals(rest: Sequence[str]) -> None:

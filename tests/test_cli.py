@@ -8,7 +8,6 @@ import sys
 import pytest
 import small_runs
 from absl import flags as absl_flags
-from absl.testing import flagsaver
 
 from avexp_tf import cli
 from avexp_tf import errors
@@ -66,21 +65,6 @@ def test_exit_codes(main, code, line, capsys):
     assert (found, stdout) == (code, "")
     assert stderr.startswith(line)
     assert stderr.count("\n") == (1 if line else 0)
-
-
-def test_a_list_is_given_once(capsys):
-    def define():
-        flags.define_one("some_list", (), "A list.")
-
-    def main(_):
-        print(absl_flags.FLAGS.some_list)
-
-    with flagsaver.flagsaver():
-        words = ["--some_list=a", "--some_list", "b"]
-        code, out, err = run(main, capsys, *words, define=define)
-        assert (code, out) == (2, "")
-        assert err == "error: --some_list: is given twice; give one list, with commas\n"
-        assert run(main, capsys, "--some_list=a,b")[:2] == (0, "['a', 'b']\n")
 
 
 def test_a_bug_keeps_its_traceback():
