@@ -10,7 +10,6 @@ import dataclasses
 import statistics
 import time
 from collections.abc import Callable
-from collections.abc import Collection
 from collections.abc import Iterator
 from collections.abc import Sequence
 from typing import Any
@@ -140,12 +139,23 @@ class Parity:
         """Whether all of them passed."""
         return all(self.passes(candidate.name) for candidate in self.candidates)
 
-    def without(self, names: Collection[str]) -> Parity:
-        """Returns what was found of the other candidates."""
+    def renamed(self, old: str, new: str) -> Parity:
+        """Returns the same with another name for a candidate."""
+
+        def of(name: str) -> str:
+            return new if name == old else name
+
         return dataclasses.replace(
             self,
-            rows=tuple(row for row in self.rows if row.candidate not in names),
-            candidates=tuple(one for one in self.candidates if one.name not in names),
+            rows=tuple(
+                dataclasses.replace(row, candidate=of(row.candidate))
+                for row in self.rows
+            ),
+            candidates=tuple(
+                dataclasses.replace(one, name=of(one.name)) for one in self.candidates
+            ),
+            latency_ms={of(name): ms for name, ms in self.latency_ms.items()},
+            broken={of(name): why for name, why in self.broken.items()},
         )
 
 

@@ -124,6 +124,7 @@ def test_a_check_of_a_server_leaves_the_report_unless_it_passes(
     assert f"| server {own.grpc} | passed |" in "\n".join(stdout)
     for name in ("parity.md", "parity.json"):
         assert own.grpc not in (report.parent / name).read_text()
+    assert "| server | passed |" in report.read_text()
 
 
 @pytest.mark.parametrize("api", APIS)
