@@ -174,7 +174,7 @@ def _originals(media: str, folder: pathlib.Path) -> list[pathlib.Path]:
     made = []
     for path in media_corpus.find(media.split(",")):
         made.append(folder / f"{path.stem}-excerpt{path.suffix}")
-        _excerpt(path, made[-1])
+        excerpt(path, made[-1], _EXCERPT_FRAMES)
     return made
 
 
@@ -194,9 +194,8 @@ def _generated(folder: pathlib.Path) -> list[pathlib.Path]:
     return made
 
 
-def _excerpt(source: pathlib.Path, target: pathlib.Path) -> None:
+def excerpt(source: pathlib.Path, target: pathlib.Path, n_frames: int) -> None:
     """Copies the packets of the first pictures, and the sound that lies between."""
-    left = _EXCERPT_FRAMES
     with av.open(str(source)) as opened, av.open(str(target), "w") as out:
         copies = {
             stream.index: out.add_stream_from_template(stream)
@@ -206,8 +205,8 @@ def _excerpt(source: pathlib.Path, target: pathlib.Path) -> None:
         for packet in opened.demux():
             if packet.dts is None or packet.stream.index not in copies:
                 continue
-            left -= packet.stream.type == "video"
-            if left < 0:
+            n_frames -= packet.stream.type == "video"
+            if n_frames < 0:
                 break
             packet.stream = copies[packet.stream.index]
             out.mux(packet)

@@ -26,7 +26,9 @@ from avexp_tf.features import weights
 from avexp_tf.serving import saved_model
 from avexp_tf.training import experiment as experiments
 from avexp_tf.training import trained_model
+from tests.end_to_end import scripts
 
+damaged_files = scripts.load("damaged_files")
 FRAMES = {
     "face_then_none": 169,
     "none_then_face": 169,
@@ -39,24 +41,6 @@ VALIDATION = ("none_then_face", "talk_short_noise")
 # Second in which the face goes or comes, and whether it is there before.
 SWITCHES = {"face_then_none": (2.4, True), "none_then_face": (3.945, False)}
 RECORDS = config.RecordsConfig(dev_fraction=0.3)
-
-
-def excerpt(source, target, n_frames):
-    """Copies the first frames of a file and the sound that goes with them."""
-    with av.open(str(source)) as opened, av.open(str(target), "w") as out:
-        copies = {
-            stream.index: out.add_stream_from_template(stream)
-            for stream in opened.streams
-            if stream.type in ("video", "audio")
-        }
-        for packet in opened.demux():
-            if packet.dts is None or packet.stream.index not in copies:
-                continue
-            n_frames -= packet.stream.type == "video"
-            if n_frames < 0:
-                break
-            packet.stream = copies[packet.stream.index]
-            out.mux(packet)
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +56,9 @@ def made(tmp_path_factory, media_dir, weights_dir):
         (folder / "videos").mkdir()
         for path in media_dir.iterdir():
             if "25fps" in path.name:
-                excerpt(path, folder / "videos" / path.name, FRAMES[path.stem])
+                damaged_files.excerpt(
+                    path, folder / "videos" / path.name, FRAMES[path.stem]
+                )
             else:
                 (folder / "videos" / path.name).symlink_to(path)
         for name, n_frames in FRAMES.items():

@@ -1,7 +1,6 @@
 """Real recordings, streamed, give what the files give; and the backends agree."""
 
 import array_corpus
-import av
 import numpy as np
 import pytest
 
@@ -22,8 +21,10 @@ from avexp_tf.serving import model_source
 from avexp_tf.serving import saved_model
 from avexp_tf.training import run_dir as run_dirs
 from avexp_tf.training import trained_model
+from tests.end_to_end import scripts
 from tests.live import calls
 
+damaged_files = scripts.load("damaged_files")
 TICK = 1 / timeline.TICK_RATE_HZ
 # How many pictures of each file are taken; the first two are enough for their switch
 # from face to no face, and back.
@@ -35,24 +36,6 @@ FILES = {
     "talk_short.mp4": 40,
     "talk_short_noise.mp4": 40,
 }
-
-
-def excerpt(source, target, n_frames):
-    """Copies the first frames of a file and the sound that goes with them."""
-    with av.open(str(source)) as opened, av.open(str(target), "w") as out:
-        copies = {
-            stream.index: out.add_stream_from_template(stream)
-            for stream in opened.streams
-            if stream.type in ("video", "audio")
-        }
-        for packet in opened.demux():
-            if packet.dts is None or packet.stream.index not in copies:
-                continue
-            n_frames -= packet.stream.type == "video"
-            if n_frames < 0:
-                break
-            packet.stream = copies[packet.stream.index]
-            out.mux(packet)
 
 
 class Remembering:
@@ -114,7 +97,7 @@ def test_a_streamed_file_gives_what_the_file_gives(
     monkeypatch.setattr(backbones, "make", lambda config: backbone)
     monkeypatch.setattr(detection, "make", lambda config: detector)
     path = tmp_path / name
-    excerpt(media_dir / name, path, FILES[name])
+    damaged_files.excerpt(media_dir / name, path, FILES[name])
     made = calls.predictor_of(
         calls.Sums(dims=(backbone.features.dim, 65)), video=backbone.features
     )
@@ -142,7 +125,7 @@ def test_a_bad_connection_never_stalls_it(
     """30% lost, the rest in any order and up to 500 ms late."""
     delay_secs = 0.7
     path = tmp_path / name
-    excerpt(media_dir / name, path, FILES[name])
+    damaged_files.excerpt(media_dir / name, path, FILES[name])
     detector, backbone = networks
     rng = np.random.default_rng(1)
     kept = [one for one in calls.packets_of(path) if rng.random() >= 0.3]

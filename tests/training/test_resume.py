@@ -13,7 +13,6 @@ import signal
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from avexp_tf import config
 from avexp_tf import errors
@@ -27,6 +26,7 @@ from avexp_tf.training import learner as learners
 from avexp_tf.training import run as run_lib
 from avexp_tf.training import run_dir as run_dirs
 from avexp_tf.training import scoring
+from tests.training import run_end
 
 STEPS = 5  # of an epoch
 EPOCHS = 4
@@ -138,45 +138,13 @@ def run(records, folder, resume=True, **train):
     return said
 
 
-def end_of(folder):
-    """All that a run gave and that may not depend on when it was stopped."""
-    with open(folder / "history.csv", newline="") as file:
-        history = [
-            {name: value for name, value in row.items() if name != "seconds"}
-            for row in csv.DictReader(file)
-        ]
-    newest = max((folder / "checkpoints").glob("*.npz"))
-    with np.load(newest, allow_pickle=False) as arrays:
-        state = {name: arrays[name].tobytes() for name in arrays.files}
-    return {
-        "weights": (folder / "best.weights.h5").read_bytes(),
-        "result": (folder / "result.json").read_text(),
-        "history": history,
-        "state": state,
-        "curves": curves_of(folder),
-    }
-
-
-def curves_of(folder):
-    """{curve: [(step, value)]} of all event files."""
-    found = {}
-    for path in sorted((folder / "tensorboard").iterdir()):
-        for event in tf.compat.v1.train.summary_iterator(str(path)):
-            for value in event.summary.value:
-                plugin = value.metadata.plugin_data.plugin_name
-                if plugin == "scalars" and value.tag != "seconds":
-                    number = float(tf.make_ndarray(value.tensor))
-                    found.setdefault(value.tag, []).append((event.step, number))
-    return found
-
-
 @pytest.fixture(name="whole")
 def _whole(records, tmp_path):
     """The end of a run that nothing stopped."""
     folder = tmp_path / "whole"
     said = run(records, folder)
     assert not any("goes on" in line for line in said)
-    end = end_of(folder)
+    end = run_end.end_of(folder)
     assert [row["epoch"] for row in end["history"]] == ["1", "2", "3", "4"]
     assert [step for step, _ in end["curves"]["loss"]] == [5, 10, 15, 20]
     return end
@@ -230,7 +198,7 @@ def test_stopped_after_any_step_it_goes_on_from_there(
             run(records, folder)
     said = run(records, folder)
     assert said[0] == f"{folder}: goes on after step {step} of {STEPS * EPOCHS}"
-    assert end_of(folder) == whole
+    assert run_end.end_of(folder) == whole
 
 
 @pytest.mark.parametrize("step", range(1, STEPS * EPOCHS + 1))
@@ -249,7 +217,7 @@ def test_killed_after_any_step_it_takes_the_steps_since_the_checkpoint_again(
         assert said[0] == f"{folder}: goes on after step {expected} of 20"
     else:
         assert not any("goes on" in line for line in said)
-    assert end_of(folder) == whole
+    assert run_end.end_of(folder) == whole
 
 
 def test_killed_before_any_change_of_its_files(whole, records, tmp_path, monkeypatch):
@@ -276,7 +244,7 @@ def test_killed_before_any_change_of_its_files(whole, records, tmp_path, monkeyp
                 run(records, folder, checkpoint_steps=4)
         except Killed:
             run(records, folder)
-            assert end_of(folder) == whole, n_changes
+            assert run_end.end_of(folder) == whole, n_changes
             n_changes += 1
         else:
             break
@@ -294,7 +262,7 @@ def test_what_was_written_after_the_checkpoint_is_not_there_twice(
     (folder / f"{files.TEMPORARY}7-best.weights.h5").write_bytes(b"half")
     (folder / f"{files.TEMPORARY}folder").mkdir()
     run(records, folder)
-    assert end_of(folder) == whole
+    assert run_end.end_of(folder) == whole
     assert not list(folder.rglob(f"{files.TEMPORARY}*"))
 
 
@@ -323,7 +291,7 @@ def test_a_damaged_newest_checkpoint_is_passed_over(whole, records, folder, dama
     assert str(newest.with_suffix("")) in said[0]
     assert said[0].endswith("; going back to the checkpoint before")
     assert said[1] == f"{folder}: goes on after step 11 of {STEPS * EPOCHS}"
-    assert end_of(folder) == whole
+    assert run_end.end_of(folder) == whole
 
 
 def test_when_both_are_damaged_the_best_is_left(whole, records, folder):
@@ -331,7 +299,7 @@ def test_when_both_are_damaged_the_best_is_left(whole, records, folder):
         path.write_bytes(b"")
     said = run(records, folder)
     assert said[2] == f"{folder}: goes on after step 10 of {STEPS * EPOCHS}"
-    assert end_of(folder) == whole
+    assert run_end.end_of(folder) == whole
 
 
 def test_when_all_checkpoints_are_damaged_the_user_decides(whole, records, folder):
@@ -341,7 +309,7 @@ def test_when_all_checkpoints_are_damaged_the_user_decides(whole, records, folde
         run(records, folder)
     said = run(records, folder, resume=False)
     assert not any("goes on" in line for line in said)
-    assert end_of(folder) == whole
+    assert run_end.end_of(folder) == whole
 
 
 @pytest.mark.parametrize("gone", [True, False])
@@ -349,20 +317,20 @@ def test_the_best_weights_are_made_what_they_were(whole, records, folder, gone):
     path = folder / "best.weights.h5"
     path.unlink() if gone else path.write_bytes(b"of steps that are taken again")
     run(records, folder)
-    assert end_of(folder) == whole
+    assert run_end.end_of(folder) == whole
 
 
 def test_patience_is_remembered(records, tmp_path, monkeypatch):
     whole = tmp_path / "whole"
     run(records, whole, patience=1)
-    assert len(end_of(whole)["history"]) == 3  # epoch 2 was best
+    assert len(run_end.end_of(whole)["history"]) == 3  # epoch 2 was best
     folder = tmp_path / "run"
     with monkeypatch.context() as patch:
         do_at(patch, 11, kill)
         with pytest.raises(Killed):
             run(records, folder, patience=1)
     run(records, folder, patience=1)
-    assert end_of(folder) == end_of(whole)
+    assert run_end.end_of(folder) == run_end.end_of(whole)
     assert run(records, folder, patience=1) == [
         f"{folder}: this run is complete already; nothing to do"
     ]
@@ -436,4 +404,4 @@ def test_a_full_disk_is_one_line_and_the_next_run_goes_on(
         with pytest.raises(errors.DataError, match="can't be written: No space left"):
             run(records, folder, checkpoint_steps=1)
     run(records, folder)
-    assert end_of(folder) == whole
+    assert run_end.end_of(folder) == whole

@@ -1,12 +1,9 @@
 """The real thing: stopped within an epoch, it ends with the same bits all the same."""
 
-import csv
 import os
 import signal
 
-import numpy as np
 import pytest
-import tensorflow as tf
 
 from avexp_tf import config
 from avexp_tf import termination
@@ -15,6 +12,7 @@ from avexp_tf.corpora.synthetic import settings as synthetic_settings
 from avexp_tf.data import prepare
 from avexp_tf.training import experiment as experiments
 from avexp_tf.training import trainer as trainers
+from tests.training import run_end
 
 STEPS = 5  # of an epoch
 EPOCHS = 3
@@ -81,38 +79,6 @@ def run(records, folder):
     return said
 
 
-def end_of(folder):
-    """All that a run gave and that may not depend on when it was stopped."""
-    with open(folder / "history.csv", newline="") as file:
-        history = [
-            {name: value for name, value in row.items() if name != "seconds"}
-            for row in csv.DictReader(file)
-        ]
-    newest = max((folder / "checkpoints").glob("*.npz"))
-    with np.load(newest, allow_pickle=False) as arrays:
-        state = {name: arrays[name].tobytes() for name in arrays.files}
-    return {
-        "weights": (folder / "best.weights.h5").read_bytes(),
-        "result": (folder / "result.json").read_text(),
-        "history": history,
-        "state": state,
-        "curves": curves_of(folder),
-    }
-
-
-def curves_of(folder):
-    """{curve: [(step, value)]} of all event files, in the order of the files."""
-    found = {}
-    for path in sorted((folder / "tensorboard").iterdir()):
-        for event in tf.compat.v1.train.summary_iterator(str(path)):
-            for value in event.summary.value:
-                plugin = value.metadata.plugin_data.plugin_name
-                if plugin == "scalars" and value.tag != "seconds":
-                    number = float(tf.make_ndarray(value.tensor))
-                    found.setdefault(value.tag, []).append((event.step, number))
-    return found
-
-
 def stop_after(monkeypatch, step, how):
     """Does `how` right after a step, counted over all epochs of this process."""
     original, count = trainers.Trainer.losses, [0]
@@ -134,7 +100,7 @@ def sigterm():
 def test_after_sigterm_it_ends_with_the_same_bits(records, tmp_path, monkeypatch):
     said = run(records, tmp_path / "whole")
     assert not any("goes on" in line for line in said)
-    whole = end_of(tmp_path / "whole")
+    whole = run_end.end_of(tmp_path / "whole")
     assert len(whole["history"]) == EPOCHS
 
     folder = tmp_path / "stopped"
@@ -145,4 +111,4 @@ def test_after_sigterm_it_ends_with_the_same_bits(records, tmp_path, monkeypatch
     assert not (folder / "result.json").exists()
     said = run(records, folder)
     assert said[0] == f"{folder}: goes on after step {STEPS + 2} of {STEPS * EPOCHS}"
-    assert end_of(folder) == whole
+    assert run_end.end_of(folder) == whole
