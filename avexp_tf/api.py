@@ -123,8 +123,7 @@ def load_records(
       `audio` float32 [B, T + C - 1, 65], normalised, `video_source`, `audio_source`
       int32 [B, T], `valid` bool [B, T]; and `valence`, `arousal` float32 [B, T], NaN
       where there is no valid label. A damaged record ends them with TensorFlow's own
-      error (`avexp-verify` names it), or is left out with
-      `on_corrupt="skip"`.
+      error (`avexp-verify` names it), or is left out with `on_corrupt="skip"`.
 
     Raises:
       errors.ConfigError: if a setting is unknown or breaks its rule.

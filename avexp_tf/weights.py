@@ -7,9 +7,9 @@
     avexp-weights verify
 
 They are kept in ~/.cache/avexp_tf (below XDG_CACHE_HOME where that is set), or where
-the variable AVEXP_WEIGHTS says. An
-interrupted download goes on where it was. A file is kept only if it is what was
-published. Their licences are not this package's; `list` names them.
+the variable AVEXP_WEIGHTS says. An interrupted download goes on where it was. A file is
+kept only if it is what was published. Their licences are not this package's; `list`
+names them.
 """
 
 from __future__ import annotations

@@ -138,18 +138,20 @@ def prepare(
     _tell_shared_subjects(job, report)
     _refuse_run(out, os.listdir(out) if out.is_dir() else [])
     _refuse_foreign_shards(out)
-    is_there = not overwrite and (out / manifest_lib.FILE_NAME).exists()
-    if is_there and not os.access(out, os.W_OK):  # where only reading can be done
-        manifest = _finished(out, corpus, records, given, report)
+
+    def finished() -> manifest_lib.Manifest | None:
+        if overwrite or not (out / manifest_lib.FILE_NAME).exists():
+            return None
+        return _finished(out, corpus, records, given, report)
+
+    if out.is_dir() and not os.access(out, os.W_OK):  # where no lock can be made
+        manifest = finished()
         if manifest:
             return manifest
     files.make_folder(out / PARTS)
     with files.only_one(out / PARTS / "lock"):
         _remove_temporaries(out)
-        manifest = None
-        if is_there:
-            manifest = _finished(out, corpus, records, given, report)
-        manifest = manifest or _write(job, write_parts)
+        manifest = finished() or _write(job, write_parts)
         _remove_leftovers(out, manifest)
     return manifest
 

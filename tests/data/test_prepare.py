@@ -144,6 +144,22 @@ def test_a_second_call_does_nothing(reference, tmp_path):
     assert folders.tree(tmp_path) == reference
 
 
+def test_a_call_where_only_reading_can_be_done(tmp_path, monkeypatch):
+    write(tmp_path)
+
+    def make_folder(path):
+        raise errors.DataError(f"{path}: Read-only file system")
+
+    monkeypatch.setattr(prepare.os, "access", lambda path, mode: mode != os.W_OK)
+    monkeypatch.setattr(prepare.files, "make_folder", make_folder)
+    said = []
+    corpus = array_corpus.ArrayCorpus(LENGTHS, fails_at="r0")
+    prepare.prepare(corpus, tmp_path, RECORDS, report=said.append)
+    assert said == [f"{tmp_path}: these records are complete already; nothing to do"]
+    with pytest.raises(errors.DataError, match="Read-only file system"):
+        write(tmp_path, overwrite=True)
+
+
 def cut_short(folder):
     """Takes the last byte of a shard."""
     path = min(folder.glob("*.tfrecord"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import fnmatch
 import glob
@@ -133,23 +134,25 @@ class TableCorpus:
         """Checks a file's columns and name, and takes its digest."""
         needed = {name for wanted in self._wanted.values() for name in wanted}
         columns = self._table(path).columns(needed)
-        names = [name for name, _ in columns]
+        # Looked up, and not searched: there may be thousands.
+        counts, widths = collections.Counter(name for name, _ in columns), dict(columns)
         for key in config.MODALITIES:
-            for name in self._features(key, dict(columns)):
-                if name in names and name not in self._wanted[key]:
+            known = set(self._wanted.get(key, ()))
+            for name in self._features(key, widths):
+                if name in widths and name not in known:
                     raise errors.DataError(
                         f"{path}: has a column {name!r}, which {self._mapping.source} "
                         f"counts to {key}, and the first file has not"
                     )
         for key, wanted in self._wanted.items():
             for name in wanted:
-                if names.count(name) != 1:
-                    count = "no" if name not in names else "more than one"
+                if counts[name] != 1:
+                    count = "more than one" if name in widths else "no"
                     raise errors.DataError(
                         f"{path}: has {count} column {name!r}, which "
                         f"{self._mapping.source} names for {key}"
                     )
-            width = sum(dict(columns)[name] for name in wanted)
+            width = sum(widths[name] for name in wanted)
             expected = self._widths.setdefault(key, width)
             if width != expected:
                 raise errors.DataError(

@@ -87,7 +87,7 @@ async def serve(
         raise errors.DataError(f"--export={config.export}: no such folder")
     # Before the model is loaded, which takes its time.
     for port in (config.port, config.rest_port):
-        await _check_free(config, port)
+        await _free_port(config, port)
     metrics = metrics_lib.Metrics()
     versions = versions_lib.Versions(config, on_change=_counter(metrics))
     await loop.run_in_executor(None, versions.start)
@@ -149,8 +149,12 @@ def _why_none(config: settings.ServerConfig, versions: versions_lib.Versions) ->
     return "holds no version: a folder with a number as its name and saved_model.pb"
 
 
-async def _check_free(config: settings.ServerConfig, port: int) -> None:
-    """Raises DataError if a port can't be listened on."""
+async def _free_port(config: settings.ServerConfig, port: int) -> int:
+    """Returns a port that can be listened on, or raises DataError.
+
+    For 0 it is one for all addresses of the host; listening on 0, each would get its
+    own.
+    """
     loop = asyncio.get_running_loop()
     try:
         probe = await loop.create_server(asyncio.Protocol, config.host, port)
@@ -158,8 +162,10 @@ async def _check_free(config: settings.ServerConfig, port: int) -> None:
         raise errors.DataError(
             f"{config.address(port)}: this port can't be listened on: {_reason(error)}"
         ) from None
+    number = probe.sockets[0].getsockname()[1]
     probe.close()
     await probe.wait_closed()
+    return number
 
 
 def _reason(error: OSError) -> str:
@@ -200,6 +206,7 @@ async def _start_grpc(
 
 async def _start_rest(engine: engines.Engine) -> tuple[web.AppRunner, int]:
     config = engine.config
+    port = await _free_port(config, config.rest_port)
     runner = web.AppRunner(
         rest_api.application(engine),
         access_log=None,
@@ -208,24 +215,13 @@ async def _start_rest(engine: engines.Engine) -> tuple[web.AppRunner, int]:
     )
     await runner.setup()
     try:
-        port = config.rest_port or await _free_port(config)
         await web.TCPSite(runner, config.host, port).start()
     except OSError as error:
         await runner.cleanup()
         raise errors.DataError(
-            f"{config.address(config.rest_port)}: this port can't be listened on: "
-            f"{_reason(error)}"
+            f"{config.address(port)}: this port can't be listened on: {_reason(error)}"
         ) from None
     return runner, port
-
-
-async def _free_port(config: settings.ServerConfig) -> int:
-    """One for all addresses of the host: left to 0, each would get its own."""
-    probe = await asyncio.get_running_loop().create_server(
-        asyncio.Protocol, config.host, 0
-    )
-    async with probe:
-        return probe.sockets[0].getsockname()[1]
 
 
 async def _tell_health(engine: engines.Engine, checker: _Health) -> None:
