@@ -12,6 +12,8 @@ from typing import Any
 from avexp_tf import config
 from avexp_tf import errors
 
+Path = str | os.PathLike[str]
+
 
 def sections(kinds: Sequence[type], settings: Mapping[str, Any]) -> list[Any]:
     """Divides settings among the configs that have them.

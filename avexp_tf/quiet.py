@@ -76,3 +76,11 @@ def start() -> Iterator[None]:
                 if not _GREETINGS.search(line):
                     # A full disk cuts the last line off; the next one is not its end.
                     os.write(2, line.rstrip(b"\n") + b"\n")
+
+
+def start_tensorflow() -> None:
+    """Imports TensorFlow and sets it up, without its greetings."""
+    with start():
+        import tensorflow as tf
+
+        tf.cast(tf.zeros([1], tf.float16), tf.float32)  # it has something to say here

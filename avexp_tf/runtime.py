@@ -52,9 +52,8 @@ def configure(threads: int, virtual_cpus: int = 1) -> None:
                 tf.config.list_physical_devices("CPU")[0],
                 [tf.config.LogicalDeviceConfiguration()] * virtual_cpus,
             )
-        if cluster.n_workers() == 1:  # several must meet before anything is computed
-            # It has something to say here.
-            tf.cast(tf.zeros([1], tf.float16), tf.float32)
+    if cluster.n_workers() == 1:  # several must meet before anything is computed
+        quiet.start_tensorflow()
     tf.get_logger().setLevel("ERROR")
 
 

@@ -22,6 +22,7 @@ ORDER = (
     "evaluation",
     "serving",
     "live",
+    "api",
 )
 
 TOOLS = {"tfrecords", "export"}
