@@ -10,11 +10,10 @@ import time
 import numpy as np
 
 from avexp_tf.features import backbones
-from avexp_tf.features import crop as crop_lib
 from avexp_tf.features import detection
-from avexp_tf.features import faces as faces_lib
 from avexp_tf.features import settings as feature_settings
 from avexp_tf.features import timeline
+from avexp_tf.live import live_faces
 from avexp_tf.live import live_sound
 from avexp_tf.live import picture_buffer
 from avexp_tf.live import sender_clock
@@ -25,7 +24,6 @@ from avexp_tf.media import clock
 
 # With more channels, or many and fewer samples, the axes are the wrong way round.
 _MOST_CHANNELS, _USUAL_CHANNELS = 64, 8
-_NO_FACE = faces_lib.Sighting(None, None, 0.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +76,6 @@ class FeatureStream:
       detector: Likewise.
 
     Attributes:
-      budget: Says how many pictures are looked at.
       n_resyncs: How often the call started afresh.
     """
 
@@ -90,15 +87,11 @@ class FeatureStream:
         backbone: backbones.Backbone | None = None,
         detector: detection.FaceDetector | None = None,
     ):
-        self.budget = visual_budget.make(live.visual_budget)
+        self._budget = visual_budget.make(live.visual_budget)
         self.n_resyncs = 0
         self._config = config
         self._live = live
-        if backbone is None:
-            # It fills its batches up, and here one picture comes at a time.
-            backbone = backbones.make(dataclasses.replace(config, visual_batch=1))
-        self._backbone = backbone
-        self._detector = detector or detection.make(config)
+        self._faces = live_faces.LiveFaces(config, self._budget, backbone, detector)
         ahead_secs = live.delay_secs + live.resync_secs
         self._clock = sender_clock.SenderClock(
             origin_secs, live.resync_secs, ahead_secs
@@ -111,15 +104,6 @@ class FeatureStream:
         self._n_unbelieved = 0  # samples
         self._closed = False
         self._restarted = True
-        self._start_looking()
-
-    def _start_looking(self) -> None:
-        self._faces = faces_lib.DetectedFaces(self._detector, self._config)
-        self._shown: picture_buffer.LivePicture | None = None
-        self._n_passed = 0
-        self._sighting = _NO_FACE
-        self._video: np.ndarray | None = None
-        self._scene: np.ndarray | None = None
 
     @property
     def n_dropped_pictures(self) -> int:
@@ -314,7 +298,7 @@ class FeatureStream:
         self._restarted = True
         self._pictures.restart(tick)
         self._sound.reset(self._secs(max(tick - 1, 0)))
-        self._start_looking()
+        self._faces.restart()
 
     def _tick(self) -> TickFeatures:
         start = time.perf_counter()
@@ -322,71 +306,37 @@ class FeatureStream:
         with self._lock:
             shown, last = self._pictures.take(index)
         lld, heard = self._advance(secs)
-        look_secs = 0.0
-        looked = shown is not None and self._is_due(shown)
-        if shown is not None and looked:
-            look_start = time.perf_counter()
-            self._look(shown)
-            look_secs = time.perf_counter() - look_start
+        looked = self._faces.advance(shown)
         has_picture = shown is not None
         if shown is None:
-            self._shown = None  # the next picture is looked at whatever the budget
             has_picture = self._live.video_gaps == "repeat" and last is not None
-        present = has_picture and self._video is not None
-        zeros = np.zeros(self._backbone.features.dim, np.float32)
-        background = None
-        if self._config.background:
-            background = zeros
-            if has_picture and self._scene is not None:
-                background = self._scene
+        zeros = np.zeros(self._faces.dim, np.float32)
+        video = self._faces.video if has_picture else None
+        scene = self._faces.scene if has_picture else None
+        if scene is None and self._config.background:
+            scene = zeros
         found = TickFeatures(
             index=index,
             secs=secs + (self._clock.origin_secs or 0.0),
-            video=self._video if present and self._video is not None else zeros,
+            video=zeros if video is None else video,
             audio=lld,
-            background=background,
-            video_present=present,
-            video_arrived=present and shown is not None,
+            background=scene,
+            video_present=video is not None,
+            video_arrived=video is not None and shown is not None,
             audio_present=heard,
-            box=self._sighting.box if shown is not None else None,
-            score=self._sighting.score if shown is not None else 0.0,
+            box=self._faces.sighting.box if shown is not None else None,
+            score=self._faces.sighting.score if shown is not None else 0.0,
             picture=-1 if shown is None else shown.index,
             looked=looked,
             restarted=self._restarted,
         )
         self._restarted = False
         self._next = index + 1
-        other_secs = time.perf_counter() - start - look_secs
-        self.budget.measured(look_secs, other_secs, 1)
+        other_secs = time.perf_counter() - start - self._faces.look_secs
+        self._budget.measured(self._faces.look_secs, other_secs, 1)
         return found
 
     def _advance(self, secs: float) -> tuple[np.ndarray, bool]:
         with self._lock:
             self._check()  # another thread may have closed it
             return self._sound.advance(secs)
-
-    def _is_due(self, picture: picture_buffer.LivePicture) -> bool:
-        """Returns whether a picture is looked at, and counts those passed over."""
-        if self._shown is picture:
-            return False
-        is_first = self._shown is None
-        self._shown = picture
-        self._n_passed += 1
-        if not is_first and self._n_passed < self.budget.every:
-            return False
-        self._n_passed = 0
-        return True
-
-    def _look(self, picture: picture_buffer.LivePicture) -> None:
-        self._sighting = self._faces.find(picture)
-        self._video = None
-        if self._sighting.crop is not None:
-            self._video = self._described(self._sighting.crop)
-        if self._config.background:
-            scene = crop_lib.background(picture.image_bgr(), self._sighting.box)
-            self._scene = self._described(scene)
-
-    def _described(self, crop: np.ndarray) -> np.ndarray:
-        row = self._backbone.describe(crop[None])[0]
-        # Records keep float16, and the model was trained on records.
-        return row.astype(np.float16).astype(np.float32)

@@ -333,7 +333,7 @@ def test_the_budget_looks_at_every_kth_picture(every, n_looks):
             push(live, packet)
             found += live.features.poll()
         found += live.features.finish()
-        backbone = live.features._backbone
+        backbone = live.features._faces._backbone
     assert len(found) == 60 and backbone.n_described == n_looks
     assert [one.looked for one in found] == [k % int(every) == 0 for k in range(60)]
     assert all(one.video_arrived for one in found)
