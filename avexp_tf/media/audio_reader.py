@@ -91,18 +91,9 @@ class AudioReader:
             yield from line.flushed()
 
     def _decoded(self, opened: Any, stream: Any) -> Iterator[Any]:
-        packets = opened.demux(stream)
-        while True:
-            try:
-                packet = next(packets, None)
-            except IndexError:
-                # PyAV at the end of a file in which streams appeared late: it flushes
-                # them after ours, and does not know them.
-                packet = None
-            except (av.FFmpegError, OSError, ValueError):
-                self.broke_off = True
-                packet = None
+        for packet in container.packets(opened, stream):
             if packet is None:
+                self.broke_off = True
                 return
             try:
                 yield from packet.decode()

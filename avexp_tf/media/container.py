@@ -75,6 +75,24 @@ def stream(container: Any, kind: str) -> Any | None:
     return best if best in candidates else candidates[0]
 
 
+def packets(container: Any, stream: Any) -> Iterator[Any]:
+    """Yields the packets of a stream, and None last where the file breaks off."""
+    left = container.demux(stream)
+    while True:
+        try:
+            packet = next(left, None)
+        except IndexError:
+            # PyAV at the end of a file in which streams appeared late: it flushes them
+            # after ours, and does not know them.
+            return
+        except (av.FFmpegError, OSError, ValueError):
+            yield None
+            return
+        if packet is None:
+            return
+        yield packet
+
+
 def pixel_aspect(stream: Any) -> float:
     """Returns the width of a video stream's pixels over their height.
 

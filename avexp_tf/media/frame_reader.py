@@ -86,21 +86,11 @@ class FrameReader:
         return period_secs(stream)
 
     def _decoded(self, opened: Any, stream: Any) -> Iterator[Any]:
-        packets = opened.demux(stream)
-        while True:
-            try:
-                packet = next(packets, None)
-            except IndexError:
-                # PyAV at the end of a file in which streams appeared late: it flushes
-                # them after ours, and does not know them.
-                packet = None
-            except (av.FFmpegError, OSError, ValueError):
-                # What the decoder still holds is whole; the file has no more.
-                self.broke_off = True
-                packet = None
+        for packet in container.packets(opened, stream):
             if packet is None:
-                if self.broke_off:
-                    yield from self._flushed(stream)
+                self.broke_off = True
+                # What the decoder still holds is whole.
+                yield from self._flushed(stream)
                 return
             try:
                 yield from packet.decode()
