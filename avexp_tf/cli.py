@@ -95,6 +95,13 @@ def no_positionals(rest: Sequence[str]) -> None:
         raise errors.ConfigError(f"{rest[1]!r}: not a flag; see --help")
 
 
+def require(*names: str) -> None:
+    """Raises ConfigError if one of these flags was not given."""
+    for name in names:
+        if not flags.FLAGS[name].value:
+            raise errors.ConfigError(f"--{name} must be given; see --help")
+
+
 def _fail(message: str) -> int:
     print(f"error: {' '.join(message.split())}", file=sys.stderr)
     return 2

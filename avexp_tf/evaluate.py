@@ -50,8 +50,7 @@ def main(argv: Sequence[str]) -> None:
     """Reads the flags and evaluates."""
     cli.no_positionals(argv)
     values = flags.FLAGS
-    if not values.run_dir:
-        raise errors.ConfigError("--run_dir must be given; see --help")
+    cli.require("run_dir")
     from avexp_tf.evaluation import protocol
 
     tested = protocol.parse_conditions(values.conditions)

@@ -153,9 +153,7 @@ def main(argv: Sequence[str]) -> None:
     """Reads the flags and runs the study."""
     cli.no_positionals(argv)
     values = flags.FLAGS
-    for name in ("records", "out"):
-        if not values[name].value:
-            raise errors.ConfigError(f"--{name} must be given; see --help")
+    cli.require("records", "out")
     base = config.ExperimentConfig(
         avexp_flags.parsed(config.DataConfig),
         avexp_flags.parsed(config.ModelConfig, variant="audio_visual"),

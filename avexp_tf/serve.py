@@ -33,8 +33,7 @@ def main(argv: Sequence[str]) -> int:
     """Reads the flags and serves."""
     cli.no_positionals(argv)
     config = avexp_flags.parsed(settings.ServerConfig)
-    if not config.export:
-        raise errors.ConfigError("--export must be given; see --help")
+    cli.require("export")
     runtime.set_up()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     logging.getLogger("avexp_tf").setLevel(logging.INFO)

@@ -38,9 +38,7 @@ def main(argv: Sequence[str]) -> None:
     """Reads the flags and writes the submission."""
     cli.no_positionals(argv)
     values = flags.FLAGS
-    for name in ("predictions", "out"):
-        if not values[name].value:
-            raise errors.ConfigError(f"--{name} must be given; see --help")
+    cli.require("predictions", "out")
     if values.frames and values.per_recording:
         raise errors.ConfigError(
             "--frames can't go with --per_recording: the list is of the one file"

@@ -14,7 +14,6 @@ has it; records and --run_dir lie where all of them can read.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import Sequence
 
 from absl import flags
@@ -91,10 +90,7 @@ def main(argv: Sequence[str]) -> None:
     """Reads the flags and trains."""
     cli.no_positionals(argv)
     experiment = experiment_from_flags()
-    if not flags.FLAGS.run_dir:
-        raise errors.ConfigError("--run_dir must be given; see --help")
-    if not dataclasses.asdict(experiment)["data"]["records"]:
-        raise errors.ConfigError("--records must be given; see --help")
+    cli.require("run_dir", "records")
     runtime.set_up(flags.FLAGS.virtual_cpus)
     from avexp_tf.training import experiment as experiments
     from avexp_tf.training import strategy as strategies

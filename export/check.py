@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from absl import flags
 
 from avexp_tf import cli
-from avexp_tf import errors
 from avexp_tf import flags as avexp_flags
 from avexp_tf import runtime
 from avexp_tf.serving import export_config
@@ -39,9 +38,7 @@ def main(argv: Sequence[str]) -> int:
     """Reads the flags and compares."""
     cli.no_positionals(argv)
     values = flags.FLAGS
-    for name in ("run_dir", "export"):
-        if not values[name].value:
-            raise errors.ConfigError(f"--{name} must be given; see --help")
+    cli.require("run_dir", "export")
     gate = avexp_flags.parsed(export_config.GateConfig)
     runtime.set_up()
     from avexp_tf.serving import check

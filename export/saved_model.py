@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from absl import flags
 
 from avexp_tf import cli
-from avexp_tf import errors
 from avexp_tf import flags as avexp_flags
 from avexp_tf import runtime
 from avexp_tf.serving import export_config
@@ -34,9 +33,7 @@ def main(argv: Sequence[str]) -> int:
     """Reads the flags and exports."""
     cli.no_positionals(argv)
     values = flags.FLAGS
-    for name in ("run_dir", "out"):
-        if not values[name].value:
-            raise errors.ConfigError(f"--{name} must be given; see --help")
+    cli.require("run_dir", "out")
     settings = avexp_flags.parsed(export_config.ExportConfig)
     runtime.set_up()
     from avexp_tf.serving import saved_model

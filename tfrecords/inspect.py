@@ -43,8 +43,7 @@ def main(argv: Sequence[str]) -> int:
     """Reads the flags, prints and draws."""
     cli.no_positionals(argv)
     values = flags.FLAGS
-    if not values.records:
-        raise errors.ConfigError("--records must be given; see --help")
+    cli.require("records")
     if values.recording and (values.split or values.index is not None):
         raise errors.ConfigError("--recording goes without --split and --index")
     if bool(values.split) != (values.index is not None):

@@ -58,9 +58,7 @@ def main(argv: Sequence[str]) -> int:
 
     cli.no_positionals(argv)
     values = flags.FLAGS
-    for name in ("corpus", "out"):
-        if not values[name].value:
-            raise errors.ConfigError(f"--{name} must be given; see --help")
+    cli.require("corpus", "out")
     if values.workers < 1:
         raise errors.ConfigError(f"--workers={values.workers}: must be at least 1")
     if values.runner and values.workers > 1:

@@ -29,8 +29,7 @@ def main(argv: Sequence[str]) -> int:
     """Reads the flags and checks."""
     cli.no_positionals(argv)
     folder = flags.FLAGS.records
-    if not folder:
-        raise errors.ConfigError("--records must be given; see --help")
+    cli.require("records")
     if not os.path.isdir(folder):
         raise errors.DataError(f"{folder}: no such folder")
     return 1 if check(folder) else 0

@@ -91,8 +91,7 @@ def main(argv: Sequence[str]) -> int:
     values = flags.FLAGS
     if len(argv) > 2:
         raise errors.ConfigError(f"{argv[2]!r}: one file at a time; see --help")
-    if not values.model:
-        raise errors.ConfigError("--model must be given; see --help")
+    cli.require("model")
     live = avexp_flags.parsed(settings.LiveConfig)
     if values.page:
         cli.no_positionals(argv)
