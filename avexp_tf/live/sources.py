@@ -19,6 +19,7 @@ import numpy as np
 
 from avexp_tf import errors
 from avexp_tf.features import timeline
+from avexp_tf.live import arrival_clock
 from avexp_tf.live import recognizer
 from avexp_tf.media import audio_reader
 from avexp_tf.media import damage
@@ -218,8 +219,16 @@ class DeviceSource:
         if self._sounddevice is None:
             return None
 
+        # Of the device itself nothing is missing between two blocks, but its callbacks
+        # come late and in bursts: blocks stand by the count of samples.
+        clock = arrival_clock.ArrivalClock()
+        n_heard = 0
+
         def take(samples: np.ndarray, n_samples: int, *unused: Any) -> None:
-            start_secs = time.monotonic() - n_samples / _RATE_HZ
+            nonlocal n_heard
+            n_heard += n_samples
+            _, end_secs = clock.arrived(n_heard / _RATE_HZ, time.monotonic())
+            start_secs = end_secs - n_samples / _RATE_HZ
             self._put(_Packet(start_secs, "audio", samples[:, 0].copy()))
 
         try:

@@ -296,6 +296,25 @@ def test_camera_and_microphone_reach_the_call(monkeypatch):
     assert any(one.audio_present for one in found)
 
 
+def test_callbacks_that_come_late_and_in_bursts_lose_no_sound(monkeypatch):
+    opened = {}
+    devices = types.SimpleNamespace(
+        InputStream=lambda **settings: opened.update(settings), PortAudioError=OSError
+    )
+    monkeypatch.setattr(sources, "_sounddevice", lambda: devices)
+    source = sources.DeviceSource(-1)
+    source._microphone()
+    late = np.random.default_rng(0).uniform(0, 0.03, 150)
+    for k in range(150):  # in threes, each of them late
+        now = 100 + (k // 3 + 1) * 0.06 + late[k // 3]
+        monkeypatch.setattr(sources.time, "monotonic", lambda now=now: now)
+        opened["callback"](np.zeros((320, 1), np.float32), 320, None, None)
+    starts = np.array([source._packets.get().secs for _ in range(150)])
+    # What comes first is not yet known to be late.
+    np.testing.assert_allclose(np.diff(starts[75:]), 0.02, atol=1e-9)
+    assert 0 <= starts[-1] - (100 + 149 * 0.02) < 0.01
+
+
 def test_a_camera_that_is_not_there_is_told(monkeypatch):
     monkeypatch.setattr(Camera, "isOpened", lambda self: False)
     monkeypatch.setattr(sources.cv2, "VideoCapture", Camera)
