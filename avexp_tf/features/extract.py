@@ -118,18 +118,18 @@ class Extractor:
         blocks = audio_reader.AudioReader(path)
         make_ticks = {"30hz": timeline.clock_ticks, "frames": timeline.frame_ticks}
         stretch = _Stretch(self._faces(faces, side), self.config.background)
-        last_secs = None
-        with sound_track.SoundTrack(blocks) as sound:
+        pieces = iter(blocks)
+        with sound_track.SoundTrack(pieces) as sound:
             for tick in make_ticks[clock](frames, sound):
                 stretch.add(tick)
-                last_secs = tick.secs
                 if len(stretch) == _BLOCK_TICKS:
                     yield self._features(stretch)
                     stretch.clear()
             if len(stretch):
                 yield self._features(stretch)
-        wanted = "pictures" if clock == "frames" else "pictures or sound"
-        for line in damage.notes(info, frames, blocks, last_secs, wanted):
+        for _ in pieces:
+            pass  # sound beyond the last picture: the file does not end before it
+        for line in damage.notes(info, frames, blocks, clock == "frames"):
             report(line)
 
     def _faces(

@@ -75,13 +75,11 @@ class FileSource:
         self._info = probe.probe(path)
         self._in_real_time = in_real_time
         self._report = report
-        self._end_secs: float | None = None  # of what came
 
     def estimates(
         self, call: recognizer.Recognizer
     ) -> Iterator[list[recognizer.Estimate]]:
         """Yields what the call says; see `Source`."""
-        self._end_secs = None
         frames = frame_reader.FrameReader(self._info.path)
         blocks = audio_reader.AudioReader(self._info.path)
         packets = heapq.merge(
@@ -91,7 +89,7 @@ class FileSource:
             yield from self._as_due(call, packets)
         else:
             yield from self._at_once(call, packets)
-        for line in damage.notes(self._info, frames, blocks, self._end_secs):
+        for line in damage.notes(self._info, frames, blocks):
             self._report(line)
         yield call.finish()
 
@@ -122,14 +120,12 @@ class FileSource:
         secs = 0.0
         for frame in frames:
             secs = frame.secs
-            self._came(secs + frame.duration_secs)
             yield _Packet(secs, "video", frame)
         yield _Packet(secs, "video", None)
 
     def _sound(self, blocks: Iterable[audio_reader.AudioBlock]) -> Iterator[_Packet]:
         secs = 0.0
         for block in blocks:
-            self._came((block.start + len(block.samples)) / _RATE_HZ)
             # Some codecs pack more than a second, which would come too late as a whole.
             n_piece = _BLOCK if self._in_real_time else len(block.samples)
             for first in range(0, len(block.samples), n_piece):
@@ -141,9 +137,6 @@ class FileSource:
                 comes_secs = secs if self._in_real_time else start / _RATE_HZ
                 yield _Packet(comes_secs, "audio", piece)
         yield _Packet(secs, "audio", None)
-
-    def _came(self, end_secs: float) -> None:
-        self._end_secs = max(self._end_secs or 0.0, end_secs)
 
 
 class DeviceSource:

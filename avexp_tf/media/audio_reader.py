@@ -54,6 +54,7 @@ class AudioReader:
     Attributes:
       n_damaged: Packets that could not be decoded, so far.
       broke_off: The file ended before its container said so.
+      end_secs: Where the last block so far ends; None if there was none.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class AudioReader:
         self._layout = layout
         self.n_damaged = 0
         self.broke_off = False
+        self.end_secs: float | None = None
 
     def __iter__(self) -> Iterator[AudioBlock]:
         """Yields the blocks; none without an audio stream.
@@ -86,9 +88,15 @@ class AudioReader:
                 self._layout,
             )
             for decoded in self._decoded(opened, stream):
-                yield from line.placed(decoded)
+                yield from self._ended(line.placed(decoded))
                 self.n_damaged += line.take_damaged()
-            yield from line.flushed()
+            yield from self._ended(line.flushed())
+
+    def _ended(self, blocks: Iterator[AudioBlock]) -> Iterator[AudioBlock]:
+        for block in blocks:
+            n_samples = block.samples.shape[-1]
+            self.end_secs = (block.start + n_samples) / self._rate_hz
+            yield block
 
     def _decoded(self, opened: Any, stream: Any) -> Iterator[Any]:
         for packet in container.packets(opened, stream):

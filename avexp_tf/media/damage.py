@@ -15,8 +15,7 @@ def notes(
     info: probe.MediaInfo,
     frames: frame_reader.FrameReader,
     blocks: audio_reader.AudioReader,
-    end_secs: float | None,
-    wanted: str = "pictures or sound",
+    only_pictures: bool = False,
 ) -> list[str]:
     """Returns a line for all that is missing of a file that was read to its end.
 
@@ -24,14 +23,15 @@ def notes(
       info: What the file's header says.
       frames: Its pictures, read.
       blocks: Its sound, read.
-      end_secs: Where what was read ends; None if there was nothing.
-      wanted: What there should have been.
+      only_pictures: Sound alone is nothing.
 
     Raises:
       errors.DataError: if there was nothing.
     """
-    if end_secs is None:
+    if frames.end_secs is None and (only_pictures or blocks.end_secs is None):
+        wanted = "pictures" if only_pictures else "pictures or sound"
         raise errors.DataError(f"{info.path}: holds no {wanted} that can be decoded")
+    end_secs = max(frames.end_secs or 0.0, blocks.end_secs or 0.0)
     lines = [
         f"{info.path}: {what}: {reader.n_damaged} damaged packets left out"
         for what, reader in (("video", frames), ("audio", blocks))

@@ -31,12 +31,14 @@ class FrameReader:
     Attributes:
       n_damaged: Packets that could not be decoded, so far.
       broke_off: The file ended before its container said so.
+      end_secs: How long the last picture so far is shown; None if there was none.
     """
 
     def __init__(self, path: str | os.PathLike[str]):
         self._path = pathlib.Path(path)
         self.n_damaged = 0
         self.broke_off = False
+        self.end_secs: float | None = None
 
     def __iter__(self) -> Iterator[frame.Frame]:
         """Yields the frames in the order of display, `secs` rising; none without video.
@@ -65,10 +67,12 @@ class FrameReader:
                         f"at most {_MOST_PIXELS} pixels are believed"
                     )
                 secs = stream_clock.read(decoded.pts, decoded.time_base)
+                duration_secs = self._duration_secs(decoded, stream)
+                self.end_secs = secs + duration_secs
                 yield frame.Frame(
                     index=index,
                     secs=secs,
-                    duration_secs=self._duration_secs(decoded, stream),
+                    duration_secs=duration_secs,
                     lost_before=self.n_damaged > n_seen_damaged,
                     decoded=decoded,
                     reformatter=reformatter,

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
+from typing import cast
 
 import av
 import numpy as np
@@ -41,6 +42,7 @@ def write(
       path: The file; its suffix chooses the container (`.mov` takes raw sound).
       frames: When each frame is shown, in seconds, rising, and the picture, uint8
         [height, width, 3] BGR, all of one size with even sides. None: no video stream.
+        The last is shown for as long as the one before.
       audio: float32 [channels, n] or [n] in [-1, 1]; or pieces of it, which are asked
         for as the pictures go on. None, or no piece: no audio stream.
       audio_rate_hz: Samples per second.
@@ -58,20 +60,17 @@ def write(
     try:
         # With its protocol before it, a folder such as `run:1` is still a folder.
         with av.open(f"file:{aside}", "w") as container:
-            stream: Any = None
             iterator = iter(frames)
             first = next(iterator, None)
+            pictures = None
             if first is not None:
-                # 60 is the rate that rate control counts with; stamps say the truth.
-                stream = container.add_stream(
-                    video_codec, rate=60, options=dict(video_options or {})
+                pictures = _Pictures(
+                    container,
+                    first[1].shape,
+                    video_codec,
+                    dict(video_options or {}),
+                    rotation_degrees,
                 )
-                stream.height, stream.width = first[1].shape[:2]
-                formats = [one.name for one in stream.codec.video_formats or ()]
-                stream.pix_fmt = "yuv420p" if "yuv420p" in formats else formats[0]
-                stream.codec_context.time_base = _TIME_BASE
-                if rotation_degrees:
-                    stream.set_display_rotation(rotation_degrees)
             sound = None
             pieces = iter([audio] if isinstance(audio, np.ndarray) else audio or ())
             piece = next(pieces, None)
@@ -84,17 +83,12 @@ def write(
                     audio_start_secs,
                     audio_codec,
                 )
-            while first is not None and stream is not None:
-                secs, image = first
-                if sound is not None:
-                    sound.write_until(secs)
-                decoded = av.VideoFrame.from_ndarray(image, format="bgr24")
-                decoded.pts = round(secs / _TIME_BASE)
-                decoded.time_base = _TIME_BASE
-                container.mux(stream.encode(decoded))
-                first = next(iterator, None)
-            if stream is not None:
-                container.mux(stream.encode(None))
+            if first is not None and pictures is not None:
+                for secs, image in itertools.chain([first], iterator):
+                    if sound is not None:
+                        sound.write_until(secs)
+                    pictures.write(secs, image)
+                pictures.close()
             if sound is not None:
                 sound.close()
         aside.replace(path)
@@ -105,6 +99,48 @@ def write(
         raise errors.DataError(f"{path}: can't be written: {reason}") from None
     finally:
         aside.unlink(missing_ok=True)
+
+
+class _Pictures:
+    def __init__(
+        self,
+        container: av.container.OutputContainer,
+        shape: tuple[int, ...],
+        codec: str,
+        options: dict[str, str],
+        rotation_degrees: int,
+    ):
+        self._container = container
+        # 60 is the rate that rate control counts with; stamps say the truth.
+        stream = cast(Any, container.add_stream(codec, rate=60, options=options))
+        stream.height, stream.width = shape[:2]
+        formats = [one.name for one in stream.codec.video_formats or ()]
+        stream.pix_fmt = "yuv420p" if "yuv420p" in formats else formats[0]
+        stream.codec_context.time_base = _TIME_BASE
+        if rotation_degrees:
+            stream.set_display_rotation(rotation_degrees)
+        self._stream = stream
+        self._secs: float | None = None
+        self._step_secs = 0.0
+        self._waiting: list[Any] = []  # to be told how long the last picture lasts
+
+    def write(self, secs: float, image: np.ndarray) -> None:
+        if self._secs is not None:
+            self._step_secs = secs - self._secs
+        self._secs = secs
+        decoded = av.VideoFrame.from_ndarray(image, format="bgr24")
+        decoded.pts = round(secs / _TIME_BASE)
+        decoded.time_base = _TIME_BASE
+        packets = self._stream.encode(decoded)
+        if packets:
+            self._container.mux(self._waiting)
+            self._waiting = packets
+
+    def close(self) -> None:
+        packets = [*self._waiting, *self._stream.encode(None)]
+        if self._step_secs:
+            packets[-1].duration = round(self._step_secs / packets[-1].time_base)
+        self._container.mux(packets)
 
 
 class _Sound:

@@ -57,7 +57,8 @@ def write(
         sound,
         audio_rate_hz=rate_hz,
         video_codec="libx264",
-        video_options={"crf": "23", "preset": "veryfast"},
+        # MP4 can't say how long the last picture lasts where they are out of order.
+        video_options={"crf": "23", "preset": "veryfast", "bf": "0"},
         audio_codec="aac",
     )
 

@@ -220,6 +220,18 @@ def test_sound_is_written_in_pieces_of_any_length(tmp_path):
     ).read_bytes()
 
 
+@pytest.mark.parametrize("codec", ["mpeg4", "libx264"])
+def test_the_last_picture_is_shown_as_long_as_the_one_before(tmp_path, codec):
+    path = tmp_path / "a.mp4"
+    options = {"bf": "0"}
+    writer.write(
+        path, pictures([0.0, 1.0, 4.0]), video_codec=codec, video_options=options
+    )
+    with av.open(str(path)) as opened:
+        assert opened.duration == 7 * av.time_base
+        assert len(list(opened.decode(video=0))) == 3
+
+
 def test_a_folder_may_have_a_colon_in_its_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "run:1").mkdir()
