@@ -15,10 +15,14 @@ def ticks(recording_id, n, video_dim=3, audio_dim=2):
     """One block with every tick of a recording, gaps included, the same each time."""
     seed = int.from_bytes(hashlib.sha256(recording_id.encode()).digest()[:8], "big")
     rng = np.random.default_rng(seed)
+    timestamps = np.cumsum(rng.uniform(0.01, 0.05, n))
+    video = rng.normal(size=(n, video_dim))
+    audio = rng.normal(3.0, 2.0, size=(n, audio_dim))
+    audio[::5] = 0  # silence that is heard, as where energy and pitch are described
     return recording.Block(
-        timestamps=np.cumsum(rng.uniform(0.01, 0.05, n)),
-        video=rng.normal(size=(n, video_dim)),
-        audio=rng.normal(3.0, 2.0, size=(n, audio_dim)),
+        timestamps=timestamps,
+        video=video,
+        audio=audio,
         labels=rng.uniform(-1, 1, (n, 2)),
         label_valid=rng.random((n, 2)) < 0.8,
         video_present=rng.random(n) < 0.7,

@@ -11,6 +11,7 @@ from avexp_tf import config
 from avexp_tf import errors
 from avexp_tf.live import feature_stream
 from avexp_tf.serving import predictor as predictors
+from avexp_tf.serving import requests
 
 _BATCH_CLIPS = 8
 
@@ -101,7 +102,7 @@ class ClipWindow:
             self._restart()
         new: dict[str, Any] = {
             "video": tick.video,
-            "audio": tick.audio,
+            "audio": requests.sound_rows(tick.audio, np.array(tick.audio_present)),
             "video_present": tick.video_present,
             "audio_present": tick.audio_present,
             "background": tick.background,

@@ -16,6 +16,7 @@ from avexp_tf import errors
 from avexp_tf.live import call_losses
 from avexp_tf.live import feature_stream
 from avexp_tf.serving import predictor as predictors
+from avexp_tf.serving import requests
 
 HERE = "here"
 REPEATED = "repeated"  # an earlier one is shown
@@ -158,7 +159,10 @@ class Comparison:
         ticks = rows[-predictor.data.clip_ticks :]
         n_ticks, first = len(ticks), ticks[0].tick.index
         audio = np.zeros((n_ticks + margin, layout.audio_dim), np.float32)
-        heard = [row.tick.audio for row in rows[-(n_ticks + margin) :]]
+        heard = [
+            requests.sound_rows(row.tick.audio, np.array(row.tick.audio_present))
+            for row in rows[-(n_ticks + margin) :]
+        ]
         audio[len(audio) - len(heard) :] = heard
         clip = {
             "video": np.array([row.tick.video for row in ticks], np.float32),

@@ -113,7 +113,7 @@ def blocks(visitors: page_sessions.Visitors) -> gradio.Blocks:
                 modality = gradio.Radio(
                     list(MODALITIES), value="Camera", label="What suffers losses"
                 )
-                pattern = gradio.Dropdown(
+                pattern = gradio.Radio(  # a dropdown stays open when Tab leaves it
                     list(PATTERNS),
                     value=next(iter(PATTERNS)),
                     label="Pattern of the losses",

@@ -75,8 +75,12 @@ CSS = """
 .avexp .work {font-size: 12px; margin: 8px 0 0;}
 .avexp-note {border-left: 4px solid #1d4ed8; padding: 6px 12px; margin: 0;}
 .avexp-error {border-left: 4px solid #b91c1c; padding: 6px 12px; margin: 0 0 12px;}
-@media (max-width: 600px) {.avexp .row {grid-template-columns: 1fr;}
-  .avexp .side {flex-direction: row;} .avexp .when, .avexp .key {margin-left: 0;}}
+.gradio-container input:focus-visible {outline: 3px solid #1d4ed8 !important;
+  outline-offset: 2px;}
+.dark .gradio-container input:focus-visible,
+.gradio-container.dark input:focus-visible {outline-color: #60a5fa !important;}
+@media (max-width: 600px) {.avexp .row {grid-template-columns: 70px 1fr;}
+  .avexp .when {margin-left: 78px;} .avexp .key {margin-left: 0;}}
 """
 
 

@@ -268,7 +268,8 @@ def _rows_of_sound(features: Mapping[str, Any]) -> str:
     return (
         f" Row k + {features['context_before']} of `audio` belongs to tick k; the "
         f"{features['context_ticks'] - 1} other rows are its context, zeros where "
-        "there is none."
+        "there is none: a row of it that was heard, and is zero all the same, is sent "
+        "as 1e-30."
     )
 
 

@@ -20,6 +20,7 @@ from avexp_tf import recording
 from avexp_tf.data import manifest as manifests
 from avexp_tf.data import segment as segment_lib
 from avexp_tf.data import segmenter
+from avexp_tf.serving import requests
 
 BATCH_CLIPS = 8  # at once; a server takes no batch of any size
 
@@ -145,9 +146,11 @@ class Predictor:
             clips = [rows[start : start + n_rows] for start in starts]
             return np.stack(clips).astype(dtype, copy=False)
 
+        heard = segment.stream_present(self.manifest.layout.context_before) > 0
+        audio = requests.sound_rows(segment.audio, heard)
         clips = {
             "video": cut(segment.video, clip_ticks, np.float32),
-            "audio": cut(segment.audio, clip_ticks + margin, np.float32),
+            "audio": cut(audio, clip_ticks + margin, np.float32),
             "video_present": cut(segment.video_present, clip_ticks, bool),
             "audio_present": cut(segment.audio_present, clip_ticks, bool),
         }

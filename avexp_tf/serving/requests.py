@@ -1,4 +1,4 @@
-"""What a client would send for the clips of an evaluation batch."""
+"""What a client sends for a clip, and for those of an evaluation batch."""
 
 from __future__ import annotations
 
@@ -11,6 +11,24 @@ from avexp_tf.data import manifest as manifests
 from avexp_tf.data import schema
 
 Arrays = dict[str, np.ndarray]
+
+_LEAST = np.float32(1e-30)  # not zero, and lost in any sum
+
+
+def sound_rows(audio: np.ndarray, heard: np.ndarray) -> np.ndarray:
+    """Returns LLDs of which rows of zeros are no sound, and nothing else is.
+
+    That is how a signature knows gaps in the context before a clip. Sound may have
+    descriptors that are all zero, as energy and pitch are in silence: they get the
+    least number instead.
+
+    Args:
+      audio: float32 [rows, audio_dim] or [B, rows, audio_dim], not normalised.
+      heard: bool, without the last dimension: there was sound.
+    """
+    silent = ~np.any(audio, axis=-1, keepdims=True)
+    rows = np.where(silent, _LEAST, audio)
+    return np.where(np.expand_dims(heard, -1), rows, np.float32(0))
 
 
 def of_sources(
@@ -108,5 +126,4 @@ def raw_audio(
     """
     statistics = manifest.audio_statistics
     raw = batch["audio"] * np.asarray(statistics.std) + np.asarray(statistics.mean)
-    raw = np.where(batch["audio_row_present"][..., None], raw, 0.0)
-    return raw.astype(np.float32)
+    return sound_rows(raw.astype(np.float32), batch["audio_row_present"])
