@@ -16,6 +16,8 @@ from avexp_tf.serving import transport
 _LARGEST_ANSWER = 256 << 20
 # A proxy's answers have no gRPC status of their own: nginx says 413 as UNKNOWN.
 _TOO_LARGE_HINTS = ("larger than max", "status: 413")
+# What gRPC says of a port that speaks HTTP/1.
+_REST_HINTS = ("http1.x server", "parsing HTTP/2")
 
 
 class GrpcTransport:
@@ -109,6 +111,11 @@ class GrpcTransport:
             return method(request, timeout=timeout_secs)
         except self._grpc.RpcError as error:
             code, details = error.code(), error.details() or ""
+            if any(hint in details for hint in _REST_HINTS):
+                raise client_errors.BrokenServerError(
+                    f"{self.address}: answers no gRPC; the address of a REST port is "
+                    "given with http://"
+                ) from None
             raise self._kind(code, details)(
                 f"{self.address}: {code.name}: {' '.join(details.split())[:500]}"
             ) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import time
 import urllib.parse
@@ -126,6 +127,11 @@ class RestTransport:
             # No other answer comes of trying again: a plain port, a wrong certificate.
             raise client_errors.BrokenServerError(self._told(error)) from None
         except failures.HTTPError as error:
+            if _answers_no_http(error):
+                raise client_errors.BrokenServerError(
+                    f"{self.address}: answers no HTTP; the address of a gRPC port is "
+                    "given without http://"
+                ) from None
             raise client_errors.UnavailableError(self._told(error)) from None
         try:
             values = json.loads(content)
@@ -164,6 +170,13 @@ class RestTransport:
         # Without the object that urllib3 puts before its words.
         said = " ".join(str(error).split()).rpartition(">: ")[2]
         return f"{self.address}: {said[:300]}"
+
+
+def _answers_no_http(error: Exception) -> bool:
+    reason = error.args[-1] if error.args else None
+    return isinstance(reason, http.client.BadStatusLine) and not isinstance(
+        reason, http.client.RemoteDisconnected
+    )
 
 
 def _path(model: transport.ModelName) -> str:

@@ -255,6 +255,20 @@ def test_a_server_that_never_answers(scheme):
                 client.call("serving_default", running_server.clips())
 
 
+@pytest.mark.parametrize(
+    ("which", "address", "rule"),
+    [
+        (0, "http://127.0.0.1:{}", "answers no HTTP; the address of a gRPC port is"),
+        (1, "127.0.0.1:{}", "answers no gRPC; the address of a REST port is"),
+    ],
+)
+def test_ports_that_are_swapped_are_told_at_once(server, which, address, rule):
+    port = (server.port, server.rest_port)[which]
+    with clients.Client(address.format(port)) as client:
+        with pytest.raises(client_errors.BrokenServerError, match=rule):
+            client.versions()
+
+
 def test_a_plain_port_by_https_is_not_tried_again():
     with answering(200, b"{}") as address:
         with clients.Client(address.replace("http:", "https:")) as client:
