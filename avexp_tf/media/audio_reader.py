@@ -15,6 +15,7 @@ from avexp_tf import errors
 from avexp_tf.media import clock
 from avexp_tf.media import container
 from avexp_tf.media import resampler
+from avexp_tf.media import splices as splices_lib
 
 SAMPLE_RATE_HZ = 16_000
 # Stamps of many containers are rounded to milliseconds and tremble by a packet or so;
@@ -81,11 +82,13 @@ class AudioReader:
             stream = container.stream(opened, "audio")
             if stream is None:
                 return
+            origin_secs = container.origin_secs(opened)
             line = _SampleLine(
                 str(self._path),
-                container.origin_secs(opened),
+                origin_secs,
                 self._rate_hz,
                 self._layout,
+                splices_lib.Splices(self._path, "audio", origin_secs),
             )
             for decoded in self._decoded(opened, stream):
                 yield from self._ended(line.placed(decoded))
@@ -116,8 +119,16 @@ class _SampleLine:
     disagrees with the count, the next run starts.
     """
 
-    def __init__(self, name: str, origin_secs: float, rate_hz: int, layout: str):
+    def __init__(
+        self,
+        name: str,
+        origin_secs: float,
+        rate_hz: int,
+        layout: str,
+        splices: splices_lib.Splices,
+    ):
         self._name = name
+        self._splices = splices
         self._rate_hz = rate_hz
         self._origin_secs = origin_secs
         self._resampler = resampler.Resampler(rate_hz, layout)
@@ -162,10 +173,15 @@ class _SampleLine:
                 f"{self._name}: damaged: time stamps jump from {expected_secs:.3f} s "
                 f"to {secs:.3f} s; at most {clock.LONGEST_STEP_SECS:.0f} s are believed"
             )
-        if self._resampler.in_rate_hz and expected_secs - secs >= clock.SPLICE_SECS:
-            self._origin_secs += secs - expected_secs
-            return expected_secs
-        return secs
+        steps_back = expected_secs - secs >= splices_lib.SPLICE_SECS
+        if not (self._resampler.in_rate_hz and steps_back):
+            return secs
+        stamp_secs = secs + self._origin_secs
+        origin_secs = self._splices.next_origin_secs()
+        if origin_secs is None or stamp_secs - origin_secs < expected_secs:
+            origin_secs = stamp_secs - expected_secs
+        self._origin_secs = origin_secs
+        return stamp_secs - origin_secs
 
     def take_damaged(self) -> int:
         """Returns how many frames could not be resampled since the last call."""

@@ -5,10 +5,8 @@ from __future__ import annotations
 import fractions
 
 from avexp_tf import errors
+from avexp_tf.media import splices as splices_lib
 
-# A step back by less than this is a slip of the muxer; by more, the file was spliced
-# from two, and the clock goes on from where it was.
-SPLICE_SECS = 1.0
 # A longer step forward is a damaged stamp, not a pause.
 LONGEST_STEP_SECS = 3600.0
 # How far past its neighbour a frame is put whose stamp does not rise.
@@ -22,12 +20,20 @@ class StreamClock:
       name: Of the file, for messages.
       origin_secs: The stamp, in seconds, of second 0.
       period_secs: How long a frame lasts that doesn't say so.
+      splices: Of this stream.
     """
 
-    def __init__(self, name: str, origin_secs: float, period_secs: float):
+    def __init__(
+        self,
+        name: str,
+        origin_secs: float,
+        period_secs: float,
+        splices: splices_lib.Splices,
+    ):
         self._name = name
         self._origin_secs = origin_secs
         self._period_secs = period_secs
+        self._splices = splices
         self._last_secs: float | None = None
 
     def read(self, pts: int | None, time_base: fractions.Fraction | None) -> float:
@@ -55,11 +61,18 @@ class StreamClock:
                 f"{secs:.3f} s; at most {LONGEST_STEP_SECS:.0f} s are believed"
             )
         if last is not None and secs <= last:
-            if last - secs >= SPLICE_SECS:
-                moved = last + self._period_secs
-                self._origin_secs += secs - moved
-                secs = moved
+            if last - secs >= splices_lib.SPLICE_SECS:
+                secs = self._after_splice(secs, last)
             else:
                 secs = last + NUDGE_SECS
         self._last_secs = secs
         return secs
+
+    def _after_splice(self, secs: float, last_secs: float) -> float:
+        stamp_secs = secs + self._origin_secs
+        goes_on_secs = last_secs + self._period_secs
+        origin_secs = self._splices.next_origin_secs()
+        if origin_secs is None or stamp_secs - origin_secs <= last_secs:
+            origin_secs = stamp_secs - goes_on_secs
+        self._origin_secs = origin_secs
+        return stamp_secs - origin_secs

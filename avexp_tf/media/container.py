@@ -75,9 +75,9 @@ def stream(container: Any, kind: str) -> Any | None:
     return best if best in candidates else candidates[0]
 
 
-def packets(container: Any, stream: Any) -> Iterator[Any]:
-    """Yields the packets of a stream, and None last where the file breaks off."""
-    left = container.demux(stream)
+def packets(container: Any, streams: Any) -> Iterator[Any]:
+    """Yields the packets of streams, and None last where the file breaks off."""
+    left = container.demux(streams)
     while True:
         try:
             packet = next(left, None)

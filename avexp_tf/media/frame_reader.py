@@ -13,6 +13,7 @@ from avexp_tf import errors
 from avexp_tf.media import clock
 from avexp_tf.media import container
 from avexp_tf.media import frame
+from avexp_tf.media import splices
 
 # A larger picture than any camera makes comes from a damaged header, and decoding it
 # could take all memory.
@@ -52,8 +53,12 @@ class FrameReader:
             if stream is None:
                 return
             stream.thread_type = "AUTO"
+            origin_secs = container.origin_secs(opened)
             stream_clock = clock.StreamClock(
-                str(self._path), container.origin_secs(opened), period_secs(stream)
+                str(self._path),
+                origin_secs,
+                period_secs(stream),
+                splices.Splices(self._path, "video", origin_secs),
             )
             pixel_aspect = container.pixel_aspect(stream)
             reformatter = av.video.reformatter.VideoReformatter()

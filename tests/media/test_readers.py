@@ -319,8 +319,37 @@ def test_a_second_joined_recording_goes_on_where_the_first_ended(tmp_path):
         assert np.abs(onsets - start_secs - 1.0).min() < slack_secs
 
 
+@pytest.mark.parametrize(("video_secs", "audio_secs"), [(1.6, 1.2), (1.2, 1.6)])
+def test_pictures_and_sound_stay_together_over_many_joins(
+    tmp_path, video_secs, audio_secs
+):
+    """Parts whose sound is shorter than their pictures, or longer."""
+    secs = np.arange(round(video_secs * 25)) / 25
+    bright = [200 if 0.8 <= sec < 1.0 else 20 for sec in secs]
+    part = tmp_path / "part.ts"
+    writer.write(part, pictures(secs, bright), beep(audio_secs, 0.8), audio_codec="aac")
+    (tmp_path / "all.ts").write_bytes(part.read_bytes() * 8)
+    frames = list(frame_reader.FrameReader(tmp_path / "all.ts"))
+    lit = np.array([frame.image_bgr().mean() > 110 for frame in frames]).astype(int)
+    flashes = np.array([frame.secs for frame in frames])[1:][np.diff(lit) == 1]
+    samples, _ = line(tmp_path / "all.ts")
+    heard = (np.abs(samples) > 0.3).astype(int)
+    onsets = np.flatnonzero(np.diff(heard) == 1) / RATE
+    beeps = onsets[np.diff(onsets, prepend=-1) > 0.5]
+    assert len(flashes) == len(beeps) == 8
+    np.testing.assert_allclose(beeps, flashes, atol=0.02)
+    np.testing.assert_allclose(np.diff(flashes), 1.6, atol=0.1)
+
+
+class Unknown:
+    """Splices of which nothing is known."""
+
+    def next_origin_secs(self):
+        return None
+
+
 def test_clock_by_hand():
-    ticks = clock.StreamClock("f", 10.0, 0.04)
+    ticks = clock.StreamClock("f", 10.0, 0.04, Unknown())
     assert ticks.read(1000, 1 / 100) == 0.0
     assert ticks.read(1004, 1 / 100) == pytest.approx(0.04)
     assert ticks.read(None, 1 / 100) == pytest.approx(0.08)  # no stamp: one period
