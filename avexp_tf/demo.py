@@ -2,15 +2,15 @@
 
     avexp-demo
 
-Everything lands in --out (runs/demo); a demo that was stopped goes on where it was. Its
-settings are those of configs/demo.flags, not the defaults listed below, and any flag
-given here comes after them.
+Everything lands in --out (runs/demo); a demo that was stopped goes on where it was, and
+each that comes to its end adds a version to the export. Its settings are those of
+configs/demo.flags, not the defaults listed below, and any flag given here comes after
+them.
 """
 
 from __future__ import annotations
 
 import os
-import pathlib
 import sys
 from collections.abc import Sequence
 
@@ -18,6 +18,7 @@ from absl import flags
 
 from avexp_tf import cli
 from avexp_tf import config
+from avexp_tf import files
 from avexp_tf import flags as avexp_flags
 from avexp_tf import presets
 from avexp_tf import reproduce
@@ -43,9 +44,10 @@ def define_flags() -> None:
 def main(argv: Sequence[str]) -> None:
     """Reads the flags and runs the demo."""
     cli.no_positionals(argv)
+    cli.require("out")
     values = flags.FLAGS
     records_config = avexp_flags.parsed(config.RecordsConfig)
-    out = pathlib.Path(values.out)
+    out = files.local_path(values.out)
     base = config.ExperimentConfig(
         avexp_flags.parsed(config.DataConfig, records=str(out / "records")),
         avexp_flags.parsed(config.ModelConfig, variant="audio_visual"),

@@ -77,7 +77,7 @@ def main(argv: Sequence[str]) -> None:
         _check_predictions(values.predictions, out)
     else:
         source.manifest.check_labels(values.split, data.records)
-    sweep_results.check_folder(out)
+    report.check_folder(out)
     result = sweep.evaluate(
         models, source, tested, loss_seeds, values.predictions or None
     )

@@ -111,17 +111,27 @@ def check_apart(
                 raise errors.ConfigError(f"--{flag}={path}: is the input --{name}")
 
 
+def local_path(path: str | os.PathLike[str]) -> pathlib.Path:
+    """Returns a path of this machine, as it was typed.
+
+    Raises:
+      errors.DataError: if it is an address: a folder of its name would be made here.
+    """
+    if "://" in os.fspath(path):
+        raise errors.DataError(
+            f"{path}: must be a folder of this machine; only records, runs and exports "
+            "can lie elsewhere"
+        )
+    return pathlib.Path(path)
+
+
 def make_folder(path: str | os.PathLike[str]) -> None:
     """Makes a folder and those above it, unless they are there.
 
     Raises:
       errors.DataError: if it can't be made.
     """
-    if "://" in os.fspath(path):  # it would be made, on this machine
-        raise errors.DataError(
-            f"{path}: must be a folder of this machine; only records, runs and exports "
-            "can lie elsewhere"
-        )
+    local_path(path)
     try:
         os.makedirs(path, exist_ok=True)
     except OSError as error:

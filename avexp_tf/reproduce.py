@@ -130,6 +130,7 @@ def run_study(
     run_paths = [training.run_path for training in trainings]
     for training in trainings:
         run_dirs.RunDir(training.run_path).check(training.experiment, manifest)
+    study_report.check_folder(out)
     study.run(trainings, n_jobs, threads_each)
     kept = out / "sweeps"
     validation = study.measure(
@@ -167,7 +168,7 @@ def main(argv: Sequence[str]) -> None:
 
     train_seeds = sweep.check_seeds("train_seeds", values.train_seeds)
     loss_seeds = sweep.check_seeds("loss_seeds", values.loss_seeds)
-    out = pathlib.Path(values.out)
+    out = files.local_path(values.out)
     table, names, _ = run_study(
         base,
         recipes,

@@ -32,6 +32,9 @@ def define_flags() -> None:
     ):
         avexp_flags.define_one(name, "", text)
     avexp_flags.define_one("per_recording", False, "One file per recording.")
+    avexp_flags.define_one(
+        "overwrite", False, "--per_recording: replace files that are there."
+    )
 
 
 def main(argv: Sequence[str]) -> None:
@@ -49,9 +52,15 @@ def main(argv: Sequence[str]) -> None:
         for name in predictions:
             path = submission.path_of(values.out, name)
             files.check_apart(path, "out", **inputs)
+            if path.exists() and not values.overwrite:  # annotations look the same
+                raise errors.DataError(
+                    f"{path}: is there already; choose another --out, or replace files "
+                    "with --overwrite"
+                )
         report = submission.write_folder(predictions, values.out)
     else:
         files.check_apart(values.out, "out", **inputs)
+        submission.check_file(values.out)
         frames = submission.read_frames(values.frames) if values.frames else None
         report = submission.write_file(predictions, values.out, frames)
     print(

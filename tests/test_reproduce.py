@@ -8,8 +8,10 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+import small_runs
 
 from avexp_tf import config
+from avexp_tf import demo
 from avexp_tf import errors
 from avexp_tf import reproduce
 from avexp_tf.corpora import synthetic
@@ -120,6 +122,42 @@ def finished(trained, tmp_path_factory):
 def test_resamples_are_checked_before_the_trainings(trained, tmp_path):
     with pytest.raises(errors.ConfigError, match="--resamples=1: must be from 2 to"):
         study(trained, tmp_path, n_resamples=1)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("results.csv", "my,own,table\n"),
+        ("comparisons.csv", "mine\n"),
+        ("report.md", "# My report\n"),
+        ("report.html", "<!DOCTYPE html>\n<title>Mine</title>"),
+    ],
+)
+def test_a_study_replaces_nobody_elses_file(trained, tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(errors.DataError, match=f"{name}: is there already, and is no"):
+        study(trained, tmp_path)
+    assert (tmp_path / name).read_text() == text
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize(
+    ("command", "out", "message"),
+    [
+        (demo, "", "--out must be given"),
+        (demo, "s3://b/x", "s3://b/x: must be a folder of this machine"),
+        (reproduce, "s3://b/x", "s3://b/x: must be a folder of this machine"),
+    ],
+    ids=["demo", "demo on s3", "study on s3"],
+)
+def test_a_study_lies_in_a_folder_of_this_machine(
+    command, out, message, trained, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    words = [f"--records={trained / 'records'}"] if command is reproduce else []
+    code, _, said = small_runs.call(capsys, command, f"--out={out}", *words)
+    assert code == 2 and message in said[-1]
     assert not list(tmp_path.iterdir())
 
 
@@ -265,7 +303,8 @@ def test_a_study_of_one_target_has_a_report(tmp_path):
     assert valence["low"].notna().all()
     n_labelled = len(pd.read_csv(out / "recordings.csv")["recording_id"].unique()) - 1
     assert set(valence["n_recordings"]) == {n_labelled}
-    assert (out / "report.html").stat().st_size
+    assert not re.search(r"\bnan\b", (out / "report.md").read_text())
+    assert not re.search(r">nan<| nan ", (out / "report.html").read_text())
 
 
 def test_a_study_does_not_go_on_with_other_records(trained, finished, tmp_path):

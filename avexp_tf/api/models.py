@@ -151,6 +151,7 @@ def evaluate(
     eval_stride = arguments.plain(eval_stride)
     quiet.start_tensorflow()
     from avexp_tf.data import pipeline
+    from avexp_tf.evaluation import report
     from avexp_tf.evaluation import sweep
     from avexp_tf.evaluation import sweep_result as sweep_results
     from avexp_tf.training import trained_model
@@ -162,12 +163,11 @@ def evaluate(
     source = pipeline.Source.open(data, split)
     source.manifest.check_labels(split, data.records)
     if out is not None:
-        sweep_results.check_folder(out)
+        report.check_folder(out)
     result = sweep.evaluate(models, source, tested, seeds)
     source.report_lost()
     if out is not None:
         from avexp_tf.evaluation import figures
-        from avexp_tf.evaluation import report
 
         sweep_results.save(result, out)
         drawn = figures.draw_all(result.results, out)

@@ -141,7 +141,8 @@ def load_records(
         first = {name: clip[name][:, 0] for name in sources}  # of one condition
         return clips.training_example(clip | first)
 
-    return pipeline.evaluation_batches(source, [(losses[0], seed)]).map(example)
+    batches = pipeline.evaluation_batches(source, [(losses[0], seed)]).map(example)
+    return _counted(batches, source, source.evaluation_steps)
 
 
 def simulate(
@@ -221,8 +222,15 @@ def _epochs(
         return pipeline.training_batches(source, losses, seed, epoch)
 
     batches = numbers.flat_map(one_epoch)
+    return _counted(batches, source, source.steps_per_epoch)
+
+
+def _counted(
+    batches: tf.data.Dataset, source: pipeline.Source, n_batches: int
+) -> tf.data.Dataset:
+    """Batches of which Keras knows how many there are; its mean losses need that."""
+    import tensorflow as tf
+
     if source.data.on_corrupt == "skip":
         return batches  # of which there may be fewer
-    return batches.apply(
-        tf.data.experimental.assert_cardinality(source.steps_per_epoch)
-    )
+    return batches.apply(tf.data.experimental.assert_cardinality(n_batches))

@@ -73,6 +73,12 @@ def evaluation_starts(n_ticks: tf.Tensor, clip_ticks: int, stride: int) -> tf.Te
     return tf.cond(at_end, lambda: starts, lambda: tf.concat([starts, [last]], axis=0))
 
 
+def evaluation_clips(n_ticks: int, clip_ticks: int, stride: int) -> int:
+    """Returns how many starts `evaluation_starts` gives."""
+    last = max(n_ticks - clip_ticks, 0)
+    return last // stride + 1 + (last % stride > 0)
+
+
 def cutter(
     manifest: manifests.Manifest, clip_ticks: int
 ) -> Callable[[Tensors, tf.Tensor], Tensors]:

@@ -134,6 +134,15 @@ class Source:
         """Training batches in one pass over the split, the last one maybe smaller."""
         return -(-self.clips_per_epoch // self.data.batch_size)
 
+    @property
+    def evaluation_steps(self) -> int:
+        """Batches of evaluation clips, the last one maybe smaller."""
+        n_clips = sum(
+            clips.evaluation_clips(n_ticks, self.data.clip_ticks, self.data.clip_stride)
+            for n_ticks in self.manifest.split(self.split).segment_ticks
+        )
+        return -(-n_clips // self.data.batch_size)
+
 
 @tf.autograph.experimental.do_not_convert
 def training_batches(

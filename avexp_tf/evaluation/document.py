@@ -134,11 +134,18 @@ def to_html(blocks: Sequence[Block], folder: str | os.PathLike[str]) -> str:
                 f"<figcaption>{_inline(block.caption)}</figcaption></figure>"
             )
     return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head>\n<body>\n"
+        f"{html_start(title)}<style>{_STYLE}</style></head>\n<body>\n"
         + "\n".join(parts)
         + "\n</body></html>\n"
+    )
+
+
+def html_start(title: str) -> str:
+    """Returns what a page of this title begins with."""
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{html.escape(title)}</title>"
     )
 
 

@@ -12,6 +12,10 @@ from avexp_tf import files
 from avexp_tf.evaluation import document
 from avexp_tf.evaluation import protocol
 from avexp_tf.evaluation import published
+from avexp_tf.evaluation import sweep_result as sweep_results
+
+TITLE = "Robustness to missing modalities"
+_FIRST_LINE = f"# {TITLE}"
 
 _POINT = ["modality", "pattern", "p", "mean_burst"]
 _PATTERN_TITLES = {
@@ -82,6 +86,20 @@ def _pair(values: pd.Series, key: tuple) -> str:
     return " / ".join("-" if value != value else f"{value:.3f}" for value in pair)
 
 
+def check_folder(out_dir: str | os.PathLike[str]) -> None:
+    """Makes the folder for the tables and the report of a sweep, before the work.
+
+    Raises:
+      errors.DataError: if it can't be made, or holds other files of these names.
+    """
+    files.make_folder(out_dir)
+    start = ",".join(sweep_results.RESULT_COLUMNS[:7]).encode()
+    for name in sweep_results.TABLES:
+        files.check_own(os.path.join(out_dir, name), start, "table of a sweep")
+    path = os.path.join(out_dir, "report.md")
+    files.check_own(path, _FIRST_LINE.encode(), "report of this program")
+
+
 def write(
     results: pd.DataFrame,
     figures: Sequence[str],
@@ -105,7 +123,7 @@ def write(
     table = document.markdown_table(point_table(results))
     seeds = sorted(set(results["train_seed"]))
     lines = [
-        "# Robustness to missing modalities",
+        _FIRST_LINE,
         "",
         f"Records: `{records}`; training seeds: {', '.join(map(str, seeds))}; "
         f"loss seeds: {', '.join(map(str, sorted(set(results['loss_seed']))))}.",

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from avexp_tf import config
+from avexp_tf import files
 from avexp_tf.evaluation import comparisons as comparison_lib
 from avexp_tf.evaluation import document
 from avexp_tf.evaluation import figures
@@ -18,6 +19,23 @@ from avexp_tf.evaluation import report
 from avexp_tf.evaluation import study_figures
 
 _POINT = ["modality", "pattern", "p", "mean_burst"]
+
+
+def check_folder(out_dir: str | os.PathLike[str]) -> None:
+    """Makes the folder of a study, before the work.
+
+    Raises:
+      errors.DataError: if it can't be made, or holds other files of the names that a
+        study's tables and reports have.
+    """
+    report.check_folder(out_dir)
+    columns = ",".join(comparison_lib.COLUMNS[:3])
+    page = document.html_start(report.TITLE)
+    for name, start, what in (
+        ("comparisons.csv", columns, "table of comparisons"),
+        ("report.html", page, "report of this program"),
+    ):
+        files.check_own(os.path.join(out_dir, name), start.encode(), what)
 
 
 def write(
@@ -58,11 +76,11 @@ def _blocks(
     seeds = ", ".join(map(str, sorted(set(results["train_seed"]))))
     losses = ", ".join(map(str, sorted(set(results["loss_seed"]))))
     n_recordings = found.recordings["recording_id"].nunique()
-    yield document.Heading("Robustness to missing modalities", 1)
+    yield document.Heading(report.TITLE, 1)
     yield document.Paragraph(
-        f"Records: `{found.records}`, {n_recordings} recordings of the validation "
-        f"split; training seeds: {seeds}; loss seeds: {losses}. Every number here is "
-        "in `results.csv`, every test in `comparisons.csv`."
+        f"Records: `{found.records}`, recordings of the validation split: "
+        f"{n_recordings}; training seeds: {seeds}; loss seeds: {losses}. Every number "
+        "here is in `results.csv`, every test in `comparisons.csv`."
     )
     yield from figure("figure_3")
     yield from figure("figure_4")
@@ -135,22 +153,32 @@ def _p(value: float) -> str:
 
 
 def _interval(row: pd.Series) -> str:
+    if row["low"] != row["low"]:
+        return "-"
     return f"{_signed(row['low'])} to {_signed(row['high'])}"
 
 
 def _comparison_blocks(table: pd.DataFrame) -> Iterator[document.Block]:
     yield document.Heading("Against the baseline")
-    points = table[table["family"] == "point"]
-    if points.empty:
+    if table[table["family"] == "point"].empty:
         yield document.Paragraph("There is no baseline among the models.")
         return
-    areas = table[table["family"] == "area"]
+    known = table[table["difference"].notna()]  # of targets that have labels
+    points, areas = (known[known["family"] == name] for name in ("point", "area"))
+    n_areas, n_points = (int(one["p_value"].notna().sum()) for one in (areas, points))
+    if not n_points:
+        yield document.Paragraph(
+            "The difference in CCC to the baseline. A bootstrap over recordings needs "
+            "two with labels at least: how sure it is can't be said."
+        )
+        if len(areas):
+            yield document.Table(_difference_table(areas))
+        return
     yield document.Paragraph(
         "Paired bootstrap over recordings: the difference in CCC to the baseline, its "
         "95% interval, and the two-sided p-value corrected after Holm for all "
-        f"{int(areas['p_value'].notna().sum())} areas; below, the same for "
-        f"{int(points['p_value'].notna().sum())} points, of which those that stay "
-        "below 0.05 are shown."
+        f"{n_areas} areas; below, the same for {n_points} points, of which those that "
+        "stay below 0.05 are shown."
     )
     yield document.Table(_difference_table(areas))
     sure = points[points["p_holm"] < 0.05]

@@ -115,18 +115,6 @@ def tabulate(
     )
 
 
-def check_folder(out_dir: str | os.PathLike[str]) -> None:
-    """Makes the folder that `save` writes to, before the work.
-
-    Raises:
-      errors.DataError: if it can't be made, or holds other tables of these names.
-    """
-    files.make_folder(out_dir)
-    start = ",".join(RESULT_COLUMNS[:7]).encode()
-    for name in TABLES:
-        files.check_own(os.path.join(out_dir, name), start, "table of a sweep")
-
-
 def save(result: SweepResult, out_dir: str | os.PathLike[str]) -> None:
     """Writes `results.csv` and `recordings.csv` into a folder.
 

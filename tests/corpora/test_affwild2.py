@@ -3,6 +3,7 @@
 import csv
 import logging
 import pickle
+import shutil
 
 import numpy as np
 import pytest
@@ -181,6 +182,13 @@ def test_test_recordings_have_no_labels(folder):
 def test_the_folder_of_sets_is_found_from_above(folder):
     for annotations in ("annotations", "annotations/VA_Set"):
         assert len(labels_lib.find(folder / annotations)) == 7
+
+
+def test_sets_may_be_named_with_a_space(folder, tmp_path):
+    shutil.copytree(folder / "annotations", tmp_path / "annotations")
+    sets = tmp_path / "annotations" / "VA_Set"
+    (sets / "Train_Set").rename(sets / "Train Set")
+    assert len(labels_lib.find(sets)) == 7
 
 
 def test_it_can_be_sent_to_another_process(folder):

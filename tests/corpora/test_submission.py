@@ -101,6 +101,24 @@ def test_no_input_is_overwritten(words, name, tmp_path, monkeypatch, capsys):
     assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
 
+def test_annotations_are_not_replaced_by_predictions(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "p.csv", [("a", 0, 0.5, 0.5), ("b", 0, 0.5, 0.5)])
+    (tmp_path / "b.txt").write_text("valence,arousal\n0.1,0.2\n")
+    (tmp_path / "map.json").write_text("{}")
+    words = ["--predictions=p.csv", "--out=.", "--per_recording"]
+    code, _, said = small_runs.call(capsys, submit, *words)
+    assert code == 2 and "b.txt: is there already; choose another --out" in said[-1]
+    code, _, said = small_runs.call(capsys, submit, words[0], "--out=map.json")
+    assert code == 2 and "map.json: is there already, and is no submission" in said[-1]
+    assert (tmp_path / "b.txt").read_text().endswith("0.1,0.2\n")
+    assert not (tmp_path / "a.txt").exists()
+    for more in (["--overwrite"], ["--overwrite"]):
+        assert small_runs.call(capsys, submit, *words, *more)[0] == 0
+    for _ in range(2):
+        assert small_runs.call(capsys, submit, words[0], "--out=sent.txt")[0] == 0
+
+
 def test_files_per_recording_read_as_annotations(tmp_path):
     rows = [("a", 0, 0.5, 0.25), ("a", 2, -0.5, 1.0)]  # tick 1 is not there
     found = submission.read_predictions(write(tmp_path / "p.csv", rows))

@@ -63,6 +63,7 @@ def test_clips_per_segment(n_ticks, clip_ticks, expected):
 )
 def test_evaluation_starts(n_ticks, clip_ticks, stride, expected):
     assert evaluation_starts(n_ticks, clip_ticks, stride).tolist() == expected
+    assert clips.evaluation_clips(n_ticks, clip_ticks, stride) == len(expected)
 
 
 @hypothesis.settings(max_examples=50)

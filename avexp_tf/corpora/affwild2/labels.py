@@ -106,7 +106,8 @@ def _sets(folder: pathlib.Path) -> list[tuple[pathlib.Path, str]]:
         return []
     found = []
     for path in sorted(folder.iterdir()):
-        kind = path.name.lower().removesuffix("_set").removesuffix("ing")
+        name = path.name.lower().replace(" ", "_")
+        kind = name.removesuffix("_set").removesuffix("ing")
         if path.is_dir() and kind in _SETS:
             found.append((path, _SETS[kind]))
     return found

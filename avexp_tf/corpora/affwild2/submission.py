@@ -27,6 +27,7 @@ from avexp_tf.corpora.affwild2 import labels
 _RUN = ("model", "train_seed", "condition", "loss_seed")
 _NEEDED = (*_RUN, "recording_id", "tick", *config.TARGETS)
 _LOCATION = "image_location"
+_HEADER = ",".join([_LOCATION, *config.TARGETS])
 _MOST_FRAMES = 10_000_000  # of a recording: 46 hours at 60 frames a second
 
 
@@ -170,6 +171,15 @@ def read_frames(path: str | os.PathLike[str]) -> list[Frame]:
     return found
 
 
+def check_file(out: str | os.PathLike[str]) -> None:
+    """Checks that `write_file` can write a file, and replaces none but its own.
+
+    Raises:
+      errors.DataError: if not.
+    """
+    files.check_own(out, _HEADER.encode(), "submission")
+
+
 def write_file(
     predictions: Mapping[str, np.ndarray],
     out: str | os.PathLike[str],
@@ -194,7 +204,7 @@ def write_file(
             for name, values in sorted(predictions.items())
             for tick in range(len(values))
         ]
-    lines, n_missing = [f"{_LOCATION},{','.join(config.TARGETS)}\n"], 0
+    lines, n_missing = [f"{_HEADER}\n"], 0
     for name, tick, location in frames:
         values = predictions.get(name)
         row = values[tick] if values is not None and tick < len(values) else None
