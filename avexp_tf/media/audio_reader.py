@@ -177,11 +177,8 @@ class _SampleLine:
         if not (self._resampler.in_rate_hz and steps_back):
             return secs
         stamp_secs = secs + self._origin_secs
-        origin_secs = self._splices.next_origin_secs()
-        if origin_secs is None or stamp_secs - origin_secs < expected_secs:
-            origin_secs = stamp_secs - expected_secs
-        self._origin_secs = origin_secs
-        return stamp_secs - origin_secs
+        self._origin_secs = self._splices.next_origin_secs(stamp_secs, expected_secs)
+        return stamp_secs - self._origin_secs
 
     def take_damaged(self) -> int:
         """Returns how many frames could not be resampled since the last call."""

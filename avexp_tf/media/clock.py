@@ -62,17 +62,12 @@ class StreamClock:
             )
         if last is not None and secs <= last:
             if last - secs >= splices_lib.SPLICE_SECS:
-                secs = self._after_splice(secs, last)
+                stamp_secs = secs + self._origin_secs
+                self._origin_secs = self._splices.next_origin_secs(
+                    stamp_secs, last, self._period_secs
+                )
+                secs = stamp_secs - self._origin_secs
             else:
                 secs = last + NUDGE_SECS
         self._last_secs = secs
         return secs
-
-    def _after_splice(self, secs: float, last_secs: float) -> float:
-        stamp_secs = secs + self._origin_secs
-        goes_on_secs = last_secs + self._period_secs
-        origin_secs = self._splices.next_origin_secs()
-        if origin_secs is None or stamp_secs - origin_secs <= last_secs:
-            origin_secs = stamp_secs - goes_on_secs
-        self._origin_secs = origin_secs
-        return stamp_secs - origin_secs

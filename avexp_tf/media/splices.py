@@ -40,11 +40,22 @@ class Splices:
         self._origin_secs = origin_secs
         self._origins: Iterator[float] | None = None
 
-    def next_origin_secs(self) -> float | None:
-        """Returns the stamp that is second 0 after the next step back, if known."""
+    def next_origin_secs(
+        self, stamp_secs: float, last_secs: float, step_secs: float = 0.0
+    ) -> float:
+        """Returns the stamp that is second 0 after the next step back.
+
+        Args:
+          stamp_secs: The stamp that stepped back.
+          last_secs: Where the stream was before, which it does not fall behind.
+          step_secs: How far after that it goes on, should nothing else be known.
+        """
         if self._origins is None:
             self._origins = iter(_origins(self._path, self._kind, self._origin_secs))
-        return next(self._origins, None)
+        origin_secs = next(self._origins, None)
+        if origin_secs is None or stamp_secs - origin_secs <= last_secs:
+            return stamp_secs - last_secs - step_secs
+        return origin_secs
 
 
 def _origins(path: pathlib.Path, kind: str, origin_secs: float) -> list[float]:

@@ -20,6 +20,7 @@ from avexp_tf.media import clock
 from avexp_tf.media import container
 from avexp_tf.media import frame_reader
 from avexp_tf.media import probe
+from avexp_tf.media import splices
 from avexp_tf.media import writer
 
 RATE = audio_reader.SAMPLE_RATE_HZ
@@ -341,15 +342,10 @@ def test_pictures_and_sound_stay_together_over_many_joins(
     np.testing.assert_allclose(np.diff(flashes), 1.6, atol=0.1)
 
 
-class Unknown:
-    """Splices of which nothing is known."""
-
-    def next_origin_secs(self):
-        return None
-
-
-def test_clock_by_hand():
-    ticks = clock.StreamClock("f", 10.0, 0.04, Unknown())
+def test_clock_by_hand(tmp_path):
+    writer.write(tmp_path / "a.mov", pictures([0.0]))  # not spliced: nothing is known
+    unknown = splices.Splices(tmp_path / "a.mov", "video", 10.0)
+    ticks = clock.StreamClock("f", 10.0, 0.04, unknown)
     assert ticks.read(1000, 1 / 100) == 0.0
     assert ticks.read(1004, 1 / 100) == pytest.approx(0.04)
     assert ticks.read(None, 1 / 100) == pytest.approx(0.08)  # no stamp: one period
