@@ -212,7 +212,9 @@ def test_run_directory_and_export_give_the_same_call(tmp_path):
         found[name] = np.concatenate(
             [window.predict(ticks[k : k + 7]) for k in range(0, 40, 7)]
         )
-        padded = np.pad(audio, ((4, 0), (0, 0)))
+        # Silence that is heard is not zero.
+        sound = audio + np.where(heard, np.float32(1e-30), np.float32(0))[:, None]
+        padded = np.pad(sound, ((4, 0), (0, 0)))
         for k in (0, 5, 11, 12, 39):
             first = max(0, k - 11)
             clip = {
