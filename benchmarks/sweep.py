@@ -5,20 +5,28 @@
 Random features and an untrained model of the paper's size, 2 modalities x 3 patterns x
 5 points (and as many draws of each loss as --loss_seeds). Both ways see the same source
 maps and take turns in one process; printed are the seconds of each, their ratio, and
-the largest difference of any prediction.
+the largest difference of any prediction. `--append` adds them to RESULTS.md.
 """
 
 from __future__ import annotations
 
+import functools
+import os
+import statistics
+import sys
 import time
 from collections.abc import Sequence
 
 import numpy as np
+import results
 import tensorflow as tf
-from absl import app
+import turns
 from absl import flags
 
+from avexp_tf import cli
 from avexp_tf import config
+from avexp_tf import flags as avexp_flags
+from avexp_tf import runtime
 from avexp_tf.data import condition as conditions
 from avexp_tf.data import simulator as simulators
 from avexp_tf.evaluation import protocol
@@ -48,11 +56,12 @@ def made_batch(
     rng = np.random.default_rng(0)
     maps = np.empty((2, n_clips, len(points), _TICKS), np.int32)
     for k, (condition, seed) in enumerate(points):
-        simulate = tf.function(simulators.simulator(((condition,),)))
+        draw = functools.partial(simulators.simulator(((condition,),)), n_ticks=_TICKS)
+        simulate = tf.function(draw, autograph=False)
         for clip in range(n_clips):
             key = simulators.clip_key(seed, 0, tf.constant(f"recording {clip}"))
             start = tf.constant(clip * _TICKS, tf.int64)
-            maps[:, clip, k] = np.stack(simulate(key, start, tf.constant(_TICKS)))
+            maps[:, clip, k] = np.stack(simulate(key, start))
     return {
         "video": rng.normal(size=(n_clips, _TICKS, dims.video)).astype(np.float32),
         "audio": rng.normal(size=(n_clips, _TICKS + _CONTEXT - 1, dims.audio)).astype(
@@ -64,18 +73,25 @@ def made_batch(
     }
 
 
-def main(argv: Sequence[str]) -> None:
-    """Prints the ratio."""
-    del argv
-    values = flags.FLAGS
-    seeds = list(range(1, values.loss_seeds + 1))
-    points = plain_points(seeds)
-    dims = crossmodal_transformer.InputDims(values.video_dim, 65, _CONTEXT)
-    settings = config.ModelConfig(d_model=values.d_model, ff_dim=4 * values.d_model)
+def compare(
+    n_clips: int,
+    n_rounds: int,
+    loss_seeds: int,
+    settings: config.ModelConfig,
+    dims: crossmodal_transformer.InputDims,
+) -> tuple[dict[str, list[float]], float, int]:
+    """Lets both ways take turns.
+
+    Returns:
+      Seconds of every round by way; the largest difference of a prediction; points.
+    """
+    points = plain_points(list(range(1, loss_seeds + 1)))
     model = crossmodal_transformer.build(settings, dims)
-    batch = made_batch(values.clips, dims, points)
+    batch = made_batch(n_clips, dims, points)
     predictor = sweep_predictor.SweepPredictor(model)
-    one_pass = tf.function(lambda inputs: model(inputs, training=False))
+    one_pass = tf.function(
+        lambda inputs: model(inputs, training=False), autograph=False
+    )
     constant = {name: tf.constant(batch[name]) for name in ("video", "audio", "valid")}
 
     def plain() -> np.ndarray:
@@ -96,23 +112,58 @@ def main(argv: Sequence[str]) -> None:
 
     largest = float(np.abs(plain() - swept()).max())  # compiles both as well
     secs: dict[str, list[float]] = {"plain": [], "swept": []}
-    for _ in range(values.rounds):
+    for index in range(n_rounds):
         for name, run in (("plain", plain), ("swept", swept)):
             began = time.perf_counter()
             run()
             secs[name].append(time.perf_counter() - began)
-    plain_secs, swept_secs = (min(secs[name]) for name in ("plain", "swept"))
-    print(f"{len(points)} points x {values.clips} clips, d_model {values.d_model}")
-    print(f"one plain pass per point: {plain_secs:.2f} s")
-    print(f"the sweep: {swept_secs:.2f} s")
-    print(f"ratio: {plain_secs / swept_secs:.2f}")
-    print(f"largest difference: {largest:.1e}")
+        print(f"round {index + 1} of {n_rounds}", file=sys.stderr, flush=True)
+    return secs, largest, len(points)
+
+
+def define_flags() -> None:
+    """Defines the flags of this script."""
+    results.define_flag()
+    for name, default, text in (
+        ("clips", 32, "Clips in the batch."),
+        ("rounds", 3, "Turns of each way."),
+        ("loss_seeds", 1, "Draws of each loss."),
+        ("d_model", 512, "Width of the model; the paper's by default."),
+        ("video_dim", 4096, "Video features per frame."),
+    ):
+        avexp_flags.define_one(name, default, text)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Measures and prints."""
+    cli.no_positionals(argv)
+    runtime.configure(0, 1)
+    values = flags.FLAGS
+    dims = crossmodal_transformer.InputDims(values.video_dim, 65, _CONTEXT)
+    settings = config.ModelConfig(d_model=values.d_model, ff_dim=4 * values.d_model)
+    load = os.getloadavg()[0]
+    secs, largest, n_points = compare(
+        values.clips, values.rounds, values.loss_seeds, settings, dims
+    )
+    pairs = zip(secs["plain"], secs["swept"], strict=True)
+    ratios = [plain / swept for plain, swept in pairs]
+    ratio = turns.Ratio(statistics.median(ratios), *turns.quartiles(ratios))
+    median = {name: statistics.median(each) for name, each in secs.items()}
+    turns.finish(
+        "The sweep",
+        f"{n_points} points x {values.clips} clips, d_model {values.d_model}; medians "
+        f"of {values.rounds} interleaved rounds; load before the first {load:.1f}.",
+        [
+            "| | |",
+            "|---|---|",
+            f"| one plain pass per point | {median['plain']:.2f} s |",
+            f"| the sweep | {median['swept']:.2f} s |",
+            f"| ratio | {ratio} |",
+            f"| largest difference of a prediction | {largest:.1e} |",
+        ],
+        {"secs": median, "ratio": ratio.median, "largest_difference": largest},
+    )
 
 
 if __name__ == "__main__":
-    flags.DEFINE_integer("clips", 32, "Clips in the batch.")
-    flags.DEFINE_integer("rounds", 3, "Turns of each way; the fastest counts.")
-    flags.DEFINE_integer("loss_seeds", 1, "Draws of each loss.")
-    flags.DEFINE_integer("d_model", 512, "Width of the model; the paper's by default.")
-    flags.DEFINE_integer("video_dim", 4096, "Video features per frame.")
-    app.run(main)
+    cli.run(main, define_flags, __doc__)

@@ -9,6 +9,7 @@ import pytest
 from avexp_tf import config
 from avexp_tf.models import crossmodal_transformer
 from avexp_tf.models import sweep_predictor
+from tests.end_to_end import scripts
 
 DIMS = crossmodal_transformer.InputDims(video=6, audio=4, context_ticks=5)
 SMALL = config.ModelConfig(d_model=8, num_heads=2, ff_dim=16)
@@ -125,3 +126,12 @@ def test_the_modalities_of_a_variant():
     ):
         predictor = sweep_predictor.SweepPredictor(build(variant=variant))
         assert predictor.modalities == expected
+
+
+def test_the_benchmark_compares_equal_predictions():
+    sweep = scripts.load("sweep")
+    settings = config.ModelConfig(d_model=8, num_heads=2, ff_dim=8, num_layers=1)
+    dims = crossmodal_transformer.InputDims(video=6, audio=65, context_ticks=60)
+    secs, largest, n_points = sweep.compare(2, 1, 1, settings, dims)
+    assert n_points == 30 and largest < 1e-5
+    assert {name: len(each) for name, each in secs.items()} == {"plain": 1, "swept": 1}
