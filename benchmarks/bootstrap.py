@@ -14,9 +14,11 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
-from absl import app
+import results
 from absl import flags
 
+from avexp_tf import cli
+from avexp_tf import flags as avexp_flags
 from avexp_tf.evaluation import statistics
 from avexp_tf.objectives import moments
 
@@ -88,10 +90,13 @@ def rates(
 
 def main(argv: Sequence[str]) -> None:
     """Prints the rates."""
-    del argv
+    cli.no_positionals(argv)
     values = flags.FLAGS
-    print("| recordings | coverage, known difference | coverage, none | test at 5% |")
-    print("|---|---|---|---|")
+    lines = [
+        "| recordings | coverage, known difference | coverage, none | test at 5% |"
+    ]
+    lines.append("|---|---|---|---|")
+    found = {}
     for n_recordings in map(int, values.recordings):
         known, _ = rates(
             (BETTER, WORSE), n_recordings, values.repeats, values.resamples
@@ -99,11 +104,28 @@ def main(argv: Sequence[str]) -> None:
         none, level = rates(
             (BETTER, BETTER), n_recordings, values.repeats, values.resamples
         )
-        print(f"| {n_recordings} | {known:.3f} | {none:.3f} | {level:.3f} |")
+        found[n_recordings] = [round(rate, 3) for rate in (known, none, level)]
+        lines.append(f"| {n_recordings} | {known:.3f} | {none:.3f} | {level:.3f} |")
+    results.finish(
+        "Intervals and tests",
+        f"{values.repeats} studies of two targets, {values.resamples} resamples each.",
+        lines,
+        {"coverage with and without a difference, level": found},
+    )
+
+
+def define_flags() -> None:
+    """Defines the flags of this script."""
+    module = avexp_flags.MODULE
+    flags.DEFINE_list(
+        "recordings", "10,20,40,80", "Recordings of a study.", module_name=module
+    )
+    flags.DEFINE_integer(
+        "repeats", 2000, "Studies, of two targets each.", module_name=module
+    )
+    flags.DEFINE_integer("resamples", 400, "Resamples of each.", module_name=module)
+    results.define_flag()
 
 
 if __name__ == "__main__":
-    flags.DEFINE_list("recordings", "10,20,40,80", "Recordings of a study.")
-    flags.DEFINE_integer("repeats", 2000, "Studies, of two targets each.")
-    flags.DEFINE_integer("resamples", 400, "Resamples of each.")
-    app.run(main)
+    cli.run(main, define_flags, __doc__)

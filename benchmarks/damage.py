@@ -374,12 +374,17 @@ def main(argv: Sequence[str]) -> int:
         tallies, innocent = measure(folder / "records", manifest, values.files, rng)
     finally:
         shutil.rmtree(folder)
+    is_good = all(tally.is_good for tally in tallies.values()) and not innocent
     results.finish(
         "Damaged records",
         f"verify blamed {len(innocent)} shards that nobody had touched.",
         table(tallies),
+        {
+            "holds": is_good,
+            "blamed": len(innocent),
+            **{kind: dataclasses.asdict(tally) for kind, tally in tallies.items()},
+        },
     )
-    is_good = all(tally.is_good for tally in tallies.values()) and not innocent
     return 0 if is_good else 1
 
 

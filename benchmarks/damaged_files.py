@@ -155,6 +155,7 @@ def main(argv: list[str]) -> int:
                     path.rename(pathlib.Path(values.keep) / path.name)
             path.unlink(missing_ok=True)
         worker.close()
+    print(f"broke a rule: {len(broken)}")
     way = "to table, plot and copy" if values.model else "decoded"
     results.finish(
         "Damaged files",
@@ -162,8 +163,8 @@ def main(argv: list[str]) -> int:
         f"{most['grown_mb'][0]:.0f} MB more than before (seed {most['grown_mb'][1]}), "
         "for any file.",
         _table(found),
+        {"broken": len(broken), **found},
     )
-    print(f"broke a rule: {len(broken)}")
     return 1 if broken else 0
 
 

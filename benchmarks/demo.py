@@ -7,27 +7,34 @@ For the spread between training seeds, run the demo with two of them:
     avexp-demo --train_seeds=0,1
 
 Prints one line per claim with the smallest margin over targets, models and seeds, and
-ends with an error code if one does not hold.
+ends with an error code if one does not hold; `--append` adds them to
+benchmarks/RESULTS.md.
 """
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Sequence
 
 import pandas as pd
+import results
+
+from avexp_tf import cli
+from avexp_tf import errors
 
 SHARE_OF_OPTIMUM = 0.93
 AUDIO_VISUAL = ("baseline", "clip_zero", "frame_zero", "frame_repeat")
+_COLUMNS = {"model", "train_seed", "modality", "pattern", "p", "mean_burst"}
+_COLUMNS |= {"target", "ccc", "optimum"}
 MATCHING = {"clip_zero": 0.7, "frame_zero": 0.95, "frame_repeat": 0.95}
 
 
-def margins(results: pd.DataFrame) -> dict[str, float]:
+def margins(table: pd.DataFrame) -> dict[str, float]:
     """Returns by how much each claim holds; negative where it does not.
 
     Args:
-      results: With the columns of `avexp_tf.evaluation.sweep_result.RESULT_COLUMNS`.
+      table: With the columns of `avexp_tf.evaluation.sweep_result.RESULT_COLUMNS`.
     """
-    video = results[results["modality"] != "audio"]
+    video = table[table["modality"] != "audio"]
     keys = ["pattern", "p", "target", "model", "train_seed"]
     mean = video.groupby(keys)[["ccc", "optimum"]].mean()
     ccc, optimum = mean["ccc"], mean["optimum"]
@@ -59,27 +66,53 @@ def margins(results: pd.DataFrame) -> dict[str, float]:
     )
     for model, p in MATCHING.items():
         for target in targets:
-            table = at(ccc, model, p, target)[list(AUDIO_VISUAL)]
-            others = table.drop(columns=model).mean()
-            lead = table[model].mean() - others.max()
+            seeds = at(ccc, model, p, target)[list(AUDIO_VISUAL)]
+            others = seeds.drop(columns=model).mean()
+            lead = seeds[model].mean() - others.max()
             rival = others.idxmax()
-            spread = (table.max() - table.min())[[model, rival]].max()
+            spread = (seeds.max() - seeds.min())[[model, rival]].max()
             name = f"lead of {model} over {rival}, {target} at p={p}"
             found[f"{name} (spread of seeds {spread:.3f})"] = float(lead - spread)
     return found
 
 
-def main() -> None:
-    """Reads the results named on the command line and prints the margins."""
-    if len(sys.argv) != 2:
-        sys.exit("error: give the results.csv of a demo")
-    results = pd.read_csv(sys.argv[1])
-    found = margins(results)
+def read(path: str) -> pd.DataFrame:
+    """Reads a results.csv.
+
+    Raises:
+      errors.DataError: If it is none.
+    """
+    try:
+        table = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise errors.DataError(f"{path}: can't be read: {error}") from None
+    absent = _COLUMNS - set(table)
+    if absent:
+        raise errors.DataError(f"{path}: no results.csv: no column {min(absent)}")
+    return table
+
+
+def main(argv: Sequence[str]) -> int:
+    """Prints the margins."""
+    if len(argv) != 2:
+        raise errors.ConfigError("give the results.csv of a demo; see --help")
+    table = read(argv[1])
+    absent = {*AUDIO_VISUAL, "audio_only"} - set(table["model"])
+    if absent:
+        raise errors.DataError(f"{argv[1]}: no demo's: no model {min(absent)}")
+    found = margins(table)
+    lines = ["| claim | margin | |", "|---|---|---|"]
     for name, margin in found.items():
-        print(f"{'holds' if margin >= 0 else 'FAILS'} {margin:+.4f}  {name}")
-    if min(found.values()) < 0:
-        sys.exit(1)
+        lines.append(f"| {name} | {margin:+.4f} | {_verdict(margin)} |")
+    seeds = table["train_seed"].nunique()
+    values = results.rounded(found)
+    results.finish("The demo's claims", f"{seeds} training seeds.", lines, values)
+    return 0 if min(found.values()) >= 0 else 1
+
+
+def _verdict(margin: float) -> str:
+    return "holds" if margin >= 0 else "**fails**"
 
 
 if __name__ == "__main__":
-    main()
+    cli.run(main, results.define_flag, __doc__)

@@ -300,8 +300,7 @@ def main(argv: Sequence[str]) -> int:
     values = flags.FLAGS
     with tempfile.TemporaryDirectory() as folder:
         media = values.media or _write_video(folder)
-        found = stages(media, values.batch)
-        lines = table(measure(found, values.rounds))
+        rates = measure(stages(media, values.batch), values.rounds)
     name = pathlib.Path(values.media).name if values.media else "generated, 1280x720"
     results.finish(
         "Features",
@@ -309,7 +308,8 @@ def main(argv: Sequence[str]) -> int:
         f"{cv2.__version__}. Real time is 30 frames per second; the peak is the best "
         "matrix product of the same run, and a share a little above 1 is the machine's "
         "noise.",
-        lines,
+        table(rates),
+        {"per second": results.rounded(rates)},
     )
     return 0
 

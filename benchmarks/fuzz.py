@@ -457,6 +457,7 @@ def main(argv: Sequence[str]) -> int:
         f"{minutes:.1f} minutes, seeds {values.first_seed} to {seed - 1}. A failure is "
         "any exception but our own.",
         ["| reader | files | failures |", "|---|---|---|", *rows],
+        {"files": counts, "failures": failures},
     )
     return 1 if any(failures.values()) else 0
 

@@ -211,6 +211,7 @@ def main(argv: Sequence[str]) -> int:
         f"{same} of {len(lines)} ended with the same bytes as the run that nobody "
         "killed.",
         ["| killed | end |", "|---|---|", *rows],
+        {"times": len(lines), "same": same},
     )
     return 0 if same == len(lines) else 1
 

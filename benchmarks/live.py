@@ -61,6 +61,8 @@ _SETTLED_SECS = 300
 _EVENT_SECS = 60
 _LOUDNESS = 8  # pcm_RMSenergy_sma: after 6 of the voice, 2 of loudness
 
+Found = tuple[list[str], dict[str, Any]]  # lines of a table, numbers
+
 
 def define_flags() -> None:
     """Defines the flags of this script."""
@@ -135,11 +137,12 @@ def percentiles(secs: Sequence[float]) -> tuple[float, float]:
     return 1e3 * statistics.median(secs), 1e3 * cut[98]
 
 
-def of_model(n_ticks: int, threads: int) -> list[str]:
+def of_model(n_ticks: int, threads: int) -> Found:
     """Times the model alone, tick by tick."""
     manifest = manifest_of(recording.FeatureSet("fc6", "1", 4096))
     lines = ["| model alone | estimates | p50 per tick | p99 | times real time |"]
     lines.append("|---|---|---|---|---|")
+    rates = {}
     for name, optimized in (("float32", False), ("dynamic range", True)):
         model = Interpreted(manifest, optimized, threads)
         for every in (1, 3, 6, 30):
@@ -151,10 +154,11 @@ def of_model(n_ticks: int, threads: int) -> list[str]:
             p50, p99 = percentiles(shares.mean(axis=1).tolist())
             times = _TICK_SECS * len(took) / sum(took)
             rate = f"{timeline.TICK_RATE_HZ / every:.0f} Hz"
+            rates[f"{name}, {rate}"] = times
             lines.append(
                 f"| {name} | {rate} | {p50:.2f} ms | {p99:.2f} ms | {times:.1f} |"
             )
-    return lines
+    return lines, {"model, times real time": results.rounded(rates)}
 
 
 def _tick_secs(window: clip_window.ClipWindow, n_ticks: int) -> Iterator[float]:
@@ -227,12 +231,13 @@ def _chains() -> dict[str, tuple[Callable[[], tuple[Any, Any]], list]]:
     }
 
 
-def of_chain(n_secs: float, threads: int) -> list[str]:
+def of_chain(n_secs: float, threads: int) -> Found:
     """Times the whole chain, tick by tick."""
     lines = [
         "| whole chain | budget | estimates | p50 per tick | p99 | times real time |",
         "|---|---|---|---|---|---|",
     ]
+    rates = {}
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "drawn.mp4")
         drawn_call.write(path, n_secs)
@@ -257,11 +262,12 @@ def of_chain(n_secs: float, threads: int) -> list[str]:
                 p50, p99 = percentiles(took)
                 times = _TICK_SECS * len(took) / sum(took)
                 rate = f"{timeline.TICK_RATE_HZ / every:.0f} Hz"
+                rates[f"{name}, k = {budget}, {rate}"] = times
                 lines.append(
                     f"| {name} | k = {budget} | {rate} | {p50:.1f} ms | {p99:.1f} ms "
                     f"| {times:.2f} |"
                 )
-    return lines
+    return lines, {"chain, times real time": results.rounded(rates)}
 
 
 def _chain_secs(call: recognizer.Recognizer, path: str) -> Iterator[float]:
@@ -304,7 +310,7 @@ class _Newest:
         return np.repeat(values[:, None], clips["video"].shape[1], axis=1)
 
 
-def of_soak(n_minutes: int) -> list[str]:
+def of_soak(n_minutes: int) -> Found:
     """Follows a long call and says how it grew and drifted."""
     manifest = manifest_of(_MeanColor.features)
     made = predictors.Predictor(_Newest(), manifest, _DATA)
@@ -339,7 +345,7 @@ def of_soak(n_minutes: int) -> list[str]:
     wander_ms = 1e3 * np.ptp(apart)
     grid_ms = 1e3 * abs(last_secs - (n_ticks - 1) * _TICK_SECS)
     growth = settled[-1] - settled[0]
-    return [
+    lines = [
         "| a call of | ticks | took | growth after 5 min | most | drift of sound "
         "against pictures | most in between | last tick off the grid |",
         "|---|---|---|---|---|---|---|---|",
@@ -347,6 +353,8 @@ def of_soak(n_minutes: int) -> list[str]:
         f"{max(settled):.0f} MB | {drift_ms:+.1f} ms | {wander_ms:.1f} ms | "
         f"{grid_ms:.3f} ms |",
     ]
+    seen = {"growth_mb": growth, "drift_ms": drift_ms, "off_grid_ms": grid_ms}
+    return lines, {f"call of {n_minutes} min": results.rounded(seen)}
 
 
 def _minute(call: recognizer.Recognizer, minute: int) -> Iterator[float]:
@@ -396,11 +404,13 @@ def main(argv: Sequence[str]) -> int:
         "soak": lambda: of_soak(values.minutes),
     }
     lines: list[str] = []
+    numbers: dict[str, Any] = {}
     for name in values.what:
         if name not in parts:
             raise errors.ConfigError(f"--what={name}: must be among {', '.join(parts)}")
-        found = parts[name]()
-        lines += [*found, ""]
+        table, found = parts[name]()
+        lines += [*table, ""]
+        numbers |= found
     share = ""
     if os.sched_getscheduler(0) == os.SCHED_RR:
         share = " that yielded to this process (`chrt -r 5` before the command)"
@@ -409,6 +419,7 @@ def main(argv: Sequence[str]) -> int:
         f"{os.cpu_count()} cores, {values.litert_threads} threads for LiteRT; load "
         f"average of the last five minutes: {os.getloadavg()[1]:.1f}{share}.",
         lines,
+        numbers,
     )
     return 0
 

@@ -1,11 +1,17 @@
-"""Where results of benchmarks go: printed, and into RESULTS.md with --append."""
+"""Where results of benchmarks go: printed, and into RESULTS.md with --append.
+
+What is printed ends with one line of JSON, for programs.
+"""
 
 from __future__ import annotations
 
 import datetime
+import json
 import pathlib
 import sys
+from collections.abc import Mapping
 from collections.abc import Sequence
+from typing import Any
 
 from absl import flags
 
@@ -25,19 +31,27 @@ def command() -> str:
     return " ".join(["python", f"benchmarks/{pathlib.Path(sys.argv[0]).name}", *words])
 
 
-def finish(title: str, notes: str, lines: Sequence[str]) -> None:
-    """Prints the results, and adds them to RESULTS.md if asked to.
+def finish(
+    title: str, notes: str, lines: Sequence[str], values: Mapping[str, Any]
+) -> None:
+    """Prints the results, adds them to RESULTS.md if asked to, ends with their JSON.
 
     Args:
       title: Of the entry.
       notes: What a reader needs to know, after the command.
       lines: Markdown.
+      values: The numbers.
     """
     table = "\n".join(lines).strip()
     entry = f"## {title}, {datetime.date.today()}\n\n`{command()}`; {notes}\n\n{table}"
     print(entry)
-    if not flags.FLAGS.append:
-        return
-    with open(PATH, "a", encoding="utf-8") as file:
-        file.write(f"\n{entry}\n")
-    print(f"recorded in {PATH}")
+    if flags.FLAGS.append:
+        with open(PATH, "a", encoding="utf-8") as file:
+            file.write(f"\n{entry}\n")
+        print(f"recorded in {PATH}")
+    print(json.dumps({"benchmark": title, "command": command(), **values}))
+
+
+def rounded(values: Mapping[str, float], digits: int = 3) -> dict[str, float]:
+    """Returns the numbers with as many significant digits."""
+    return {name: float(f"{value:.{digits}g}") for name, value in values.items()}

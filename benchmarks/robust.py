@@ -68,7 +68,7 @@ def main(argv: Sequence[str]) -> int:
     """Prints the points and what holds."""
     if len(argv) != 2:
         raise errors.ConfigError("give the results.csv of a study; see --help")
-    table = pd.read_csv(argv[1])
+    table = demo.read(argv[1])
     model = flags.FLAGS.model
     if model not in set(table["model"]):
         raise errors.ConfigError(f"{argv[1]}: no model {model!r}; see --models")
@@ -98,7 +98,16 @@ def main(argv: Sequence[str]) -> int:
             f"| {name} | {_words(at)}: {row['ccc']:.3f}, {row['by']} "
             f"{row['best']:.3f}, share {row['share']:.2f} |"
         )
-    results.finish("The robust recipe", "a point is one condition and target.", lines)
+    results.finish(
+        "The robust recipe",
+        "a point is one condition and target.",
+        lines,
+        {
+            "points": len(found),
+            "close to the best": int(close.sum()),
+            "near the optimum": int((found["share"] >= LEAST_SHARE).sum()),
+        },
+    )
     return 0 if close.all() else 1
 
 

@@ -589,13 +589,18 @@ def main(argv: Sequence[str]) -> int:
         f"every {_EVERY} got its right answer; exit code {server.exit_code} after "
         "SIGTERM.",
     ]
+    for text in tally.failures[:30]:
+        print(text)
     results.finish(
         "Fuzzed requests",
         f"{values.count} requests, seeds from {values.first_seed} on.",
         lines,
+        {
+            "failures": len(tally.failures),
+            "memory_mb": [round(before / 1e6), round(after / 1e6)],
+            **tally.codes,
+        },
     )
-    for text in tally.failures[:30]:
-        print(text)
     return 1 if tally.failures else 0
 
 

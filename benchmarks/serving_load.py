@@ -327,37 +327,50 @@ def measure(export: pathlib.Path) -> int:
     is_flat = growth * float(np.median(sizes)) < max(
         _GROWTH_BYTES, _GROWTH_SHARE * float(np.median(sizes))
     )
+    rates = {
+        f"{api}, {chosen.count(api)} clients": _rates(tally.secs[api], values.secs)
+        for api in apis
+    }
+    rates[f"in process, {values.clients} threads"] = _rates(here, values.secs / 4)
     model = source.experiment.model
     lines = [
         "| | clips per second | p50 ms | p95 ms | p99 ms |",
         "|---|---|---|---|---|",
         *(
-            _row(f"{api}, {chosen.count(api)} clients", tally.secs[api], values.secs)
-            for api in apis
+            f"| {name} | {' | '.join(f'{number:.1f}' for number in numbers)} |"
+            for name, numbers in rates.items()
         ),
-        _row(f"in process, {values.clients} threads", here, values.secs / 4),
         "",
         f"{tally.n_right} right answers, {tally.n_refused} malformed requests refused, "
         f"{len(tally.wrong)} wrong; the server's memory {min(sizes) / 1e6:.0f} to "
         f"{max(sizes) / 1e6:.0f} MB, {growth:+.1%} from the second quarter to the "
         f"last; exit code {server.exit_code} after SIGTERM.",
     ]
+    for text in tally.wrong[:20]:
+        print(text)
     results.finish(
         "Serving under load",
         f"one clip of {n_ticks} ticks a request, video {layout.video_dim} and audio "
         f"{layout.audio_dim} wide, model {model.d_model} wide; clients and server "
         f"share {os.cpu_count()} cores ({platform.machine()}), load before {busy:.1f}.",
         lines,
+        {
+            "right": tally.n_right,
+            "refused": tally.n_refused,
+            "wrong": len(tally.wrong),
+            "growth": float(f"{growth:.2g}"),
+            "clips per second, p50, p95 and p99 ms": {
+                name: numbers.tolist() for name, numbers in rates.items()
+            },
+        },
     )
-    for text in tally.wrong[:20]:
-        print(text)
     return 0 if not tally.wrong and is_flat and server.exit_code == 0 else 1
 
 
-def _row(name: str, secs: Sequence[float], whole_secs: float) -> str:
-    p50, p95, p99 = np.percentile(np.asarray(secs) * 1e3, [50, 95, 99])
-    rate = len(secs) / whole_secs
-    return f"| {name} | {rate:.1f} | {p50:.1f} | {p95:.1f} | {p99:.1f} |"
+def _rates(secs: Sequence[float], whole_secs: float) -> np.ndarray:
+    """Clips per second, and the latency's p50, p95 and p99 in milliseconds."""
+    latency = np.percentile(np.asarray(secs) * 1e3, [50, 95, 99])
+    return np.round([len(secs) / whole_secs, *latency], 1)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from collections.abc import Sequence
 
 import made_records
+import results
 import turns
 from absl import flags
 
@@ -128,7 +129,7 @@ def main(argv: Sequence[str]) -> None:
         f"Medians of {flags.FLAGS.rounds} interleaved rounds; load before the first "
         f"round {load:.1f}.",
         lines,
-        {"secs": turns.rounded(medians), "load": load},
+        {"secs": results.rounded(medians), "load": load},
     )
 
 

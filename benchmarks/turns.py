@@ -8,7 +8,6 @@ their quartiles as the spread.
 from __future__ import annotations
 
 import dataclasses
-import json
 import multiprocessing
 import os
 import pathlib
@@ -252,7 +251,7 @@ def device() -> str:
 def finish(
     title: str, notes: str, lines: Sequence[str], values: Mapping[str, Any]
 ) -> None:
-    """Prints the results, adds them to RESULTS.md if asked to, ends with their JSON.
+    """As `results.finish`, with the device in the notes.
 
     Args:
       title: Of the entry.
@@ -260,10 +259,4 @@ def finish(
       lines: Markdown.
       values: The numbers, for programs.
     """
-    results.finish(title, f"{device()}. {notes}".strip(), lines)
-    print(json.dumps({"benchmark": title, "command": results.command(), **values}))
-
-
-def rounded(values: Mapping[str, float], digits: int = 3) -> dict[str, float]:
-    """Returns the numbers with as many significant digits."""
-    return {name: float(f"{value:.{digits}g}") for name, value in values.items()}
+    results.finish(title, f"{device()}. {notes}".strip(), lines, values)

@@ -211,6 +211,7 @@ def main(argv: Sequence[str]) -> int:
         "machine's speed. The demo's pictures are noisy, each by itself, so that every "
         "look adds something; where neighbouring pictures look alike, k can be larger.",
         lines,
+        {"largest k": {name: largest(values) for name, values in found.items()}},
     )
     return 0
 
