@@ -11,6 +11,7 @@ from typing import Any
 
 from avexp_tf import config
 from avexp_tf import errors
+from avexp_tf import options
 
 Path = str | os.PathLike[str]
 
@@ -28,7 +29,7 @@ def sections(kinds: Sequence[type], settings: Mapping[str, Any]) -> list[Any]:
     Raises:
       errors.ConfigError: if a setting is unknown or breaks its rule.
     """
-    fields = [config.field_kinds(kind) for kind in kinds]
+    fields = [options.field_kinds(kind) for kind in kinds]
     known = [name for names in fields for name in names]
     for name in settings:
         if name not in known:

@@ -1,21 +1,20 @@
 """Every setting of a run, as frozen dataclasses that go to JSON and back unchanged.
 
-A field is declared once, with its default, help text and limits; `avexp_tf.flags` makes
-the absl flags from the same declaration. Nothing here imports TensorFlow, so that
-`--help` answers at once.
+See `avexp_tf.options` for how they are declared. Nothing here imports TensorFlow, so
+that `--help` answers at once.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import pathlib
 import typing
 from typing import Any
 from typing import TypeVar
 
 from avexp_tf import errors
+from avexp_tf import options
 
 TARGETS = ("valence", "arousal")
 MODALITIES = ("video", "audio")
@@ -23,101 +22,11 @@ LARGEST_SEED = 2**31 - 1  # stateless draws take an int32
 FILE_NAME = "config.json"  # an experiment's settings, in its run and in its export
 WEIGHTS_NAME = "best.weights.h5"  # of its model, beside them
 
-_LARGEST = 2**63  # no setting is a larger whole number
-_SHOWN = 200  # characters of a wrong value
-
 _Config = TypeVar("_Config")
 
 
-def option(
-    default: Any,
-    help: str,  # noqa: A002 (the word that absl uses)
-    *,
-    choices: tuple[str, ...] | None = None,
-    minimum: float | None = None,
-    maximum: float | None = None,
-) -> Any:
-    """Declares one setting: its default, its help text and what it may be.
-
-    Args:
-      default: The default value; a tuple of strings becomes a comma-separated flag.
-      help: One sentence, with the unit where there is one.
-      choices: The values that a string may take.
-      minimum: Smallest allowed number.
-      maximum: Largest allowed number.
-
-    Returns:
-      A dataclass field.
-    """
-    limits = {"choices": choices, "minimum": minimum, "maximum": maximum}
-    return dataclasses.field(default=default, metadata={"help": help, **limits})
-
-
-def _check_value(name: str, kind: type, value: Any, limits: Any) -> Any:
-    """Returns `value` as `kind`, or raises ConfigError in the words of the flag."""
-    if kind is float and type(value) is int and abs(value) <= _LARGEST:
-        value = float(value)
-    if kind is tuple and isinstance(value, list):
-        value = tuple(value)
-    shown = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-    shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
-    if type(value) is int and abs(value) > _LARGEST:
-        raise errors.ConfigError(f"--{name}={shown}: is too large")
-    if type(value) is not kind:
-        raise errors.ConfigError(
-            f"--{name}={shown}: must be of type {kind.__name__}, "
-            f"is {type(value).__name__}"
-        )
-    if isinstance(value, tuple) and not all(isinstance(item, str) for item in value):
-        raise errors.ConfigError(f"--{name}={shown}: must hold strings")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise errors.ConfigError(f"--{name}={shown}: must be a finite number")
-    choices = limits["choices"]
-    if choices is not None and value not in choices:
-        raise errors.ConfigError(
-            f"--{name}={shown}: must be one of {', '.join(choices)}"
-        )
-    low, high = limits["minimum"], limits["maximum"]
-    if low is not None and value < low:
-        raise errors.ConfigError(f"--{name}={shown}: must be at least {low}")
-    if high is not None and value > high:
-        raise errors.ConfigError(f"--{name}={shown}: must be at most {high}")
-    return value
-
-
-class Checked:
-    """Base of every section: values are checked when the object is made."""
-
-    def __post_init__(self) -> None:
-        kinds = field_kinds(type(self))
-        for field in dataclasses.fields(self):  # type: ignore[arg-type]
-            if field.name not in kinds:
-                continue
-            value = getattr(self, field.name)
-            value = _check_value(field.name, kinds[field.name], value, field.metadata)
-            object.__setattr__(self, field.name, value)
-
-
-def field_kinds(section: type) -> dict[str, type]:
-    """Returns {field name: bool, int, float, str or tuple} of a section class.
-
-    Args:
-      section: A dataclass declared with `option`.
-
-    Returns:
-      Only the fields that were declared with `option`, in their order.
-    """
-    hints = typing.get_type_hints(section)
-    kinds = {}
-    for field in dataclasses.fields(section):
-        if "help" in field.metadata:
-            hint = hints[field.name]
-            kinds[field.name] = typing.get_origin(hint) or hint
-    return kinds
-
-
 @dataclasses.dataclass(frozen=True)
-class RecordsConfig(Checked):
+class RecordsConfig(options.Checked):
     """How recordings become records.
 
     Attributes:
@@ -131,29 +40,29 @@ class RecordsConfig(Checked):
       dev_fraction: Share of the train subjects that are set aside to choose models on.
     """
 
-    context_ticks: int = option(
+    context_ticks: int = options.option(
         60, "C: LLD ticks behind one audio input vector.", minimum=1, maximum=10_000
     )
-    context: str = option(
+    context: str = options.option(
         "causal",
         "Where an audio vector's context lies: the C ticks ending at its tick, or "
         "around it.",
         choices=("causal", "centered"),
     )
-    segment_ticks: int = option(
+    segment_ticks: int = options.option(
         1000, "Ticks that one record stores.", minimum=2, maximum=1_000_000
     )
-    shard_mb: float = option(
+    shard_mb: float = options.option(
         64.0, "Size that a shard file aims at, in 10^6 bytes.", minimum=0.001
     )
-    validation_fraction: float = option(
+    validation_fraction: float = options.option(
         0.2,
         "Share of the subjects in validation, where the corpus brings no lists; 1 for "
         "records that are only evaluated on.",
         minimum=0.0,
         maximum=1.0,
     )
-    dev_fraction: float = option(
+    dev_fraction: float = options.option(
         0.15,
         "Share of the train subjects set aside to choose models on.",
         minimum=0.0,
@@ -169,32 +78,34 @@ class RecordsConfig(Checked):
 
 
 @dataclasses.dataclass(frozen=True)
-class DataConfig(Checked):
+class DataConfig(options.Checked):
     """How records become batches of clips.
 
     Attributes: each has its help text; see `avexp-train --help`.
     """
 
-    records: str = option("", "Folder with manifest.json and the record shards.")
-    clip_ticks: int = option(
+    records: str = options.option(
+        "", "Folder with manifest.json and the record shards."
+    )
+    clip_ticks: int = options.option(
         100,
         "T: ticks of one clip (the paper: 100, about 3 s); memory grows with T x T.",
         minimum=1,
         maximum=10_000,  # where one array of attention weights takes 1.6 GB
     )
-    batch_size: int = option(
+    batch_size: int = options.option(
         32, "Clips in a global batch.", minimum=1, maximum=1_000_000
     )
-    eval_stride: int = option(
+    eval_stride: int = options.option(
         100,
         "Ticks between the starts of evaluation clips; below --clip_ticks they overlap "
         "and their predictions are averaged, more than that counts as --clip_ticks.",
         minimum=1,
     )
-    mix_records: int = option(
+    mix_records: int = options.option(
         16, "Records whose clips wait in memory to be mixed while training.", minimum=1
     )
-    on_corrupt: str = option(
+    on_corrupt: str = options.option(
         "fail",
         "What a damaged record does: end the run, or be skipped, counted and reported.",
         choices=("fail", "skip"),
@@ -207,147 +118,151 @@ class DataConfig(Checked):
 
 
 @dataclasses.dataclass(frozen=True)
-class ModelConfig(Checked):
+class ModelConfig(options.Checked):
     """The crossmodal transformer; what the paper leaves open is said in each help text.
 
     Attributes: each has its help text; see `avexp-train --help`.
     """
 
-    variant: str = option(
+    variant: str = options.option(
         "audio_visual",
         "audio_visual, or one branch with its head and no crossmodal layer.",
         choices=("audio_visual", "video_only", "audio_only"),
     )
-    d_model: int = option(512, "Width of the encoders (the paper: 512).", minimum=1)
-    num_layers: int = option(2, "Encoder layers per branch (the paper: 2).", minimum=0)
-    num_heads: int = option(4, "Attention heads (the paper: 4).", minimum=1)
-    ff_dim: int = option(
+    d_model: int = options.option(
+        512, "Width of the encoders (the paper: 512).", minimum=1
+    )
+    num_layers: int = options.option(
+        2, "Encoder layers per branch (the paper: 2).", minimum=0
+    )
+    num_heads: int = options.option(4, "Attention heads (the paper: 4).", minimum=1)
+    ff_dim: int = options.option(
         2048,
         "Width of the feed-forward blocks; open in the paper, 4 x d_model as in "
         "Vaswani 2017.",
         minimum=1,
     )
-    dropout: float = option(
+    dropout: float = options.option(
         0.1,
         "Dropout after attention and feed-forward blocks; open in the paper, 0.1 as in "
         "Vaswani 2017.",
         minimum=0.0,
         maximum=0.95,
     )
-    norm: str = option(
+    norm: str = options.option(
         "pre",
         "Layer norm before or after each block; open in the paper, pre trains without "
         "warm-up.",
         choices=("pre", "post"),
     )
-    activation: str = option(
+    activation: str = options.option(
         "relu",
         "Activation of the feed-forward blocks; open in the paper, ReLU as in Vaswani "
         "2017.",
         choices=("relu", "gelu"),
     )
-    positions: str = option(
+    positions: str = options.option(
         "sinusoidal",
         "How the model knows positions; open in the paper. sinusoidal: added after the "
         "projection, as in Vaswani 2017. distance: attention falls with the distance "
         "in ticks, which smooth labels reward when training data are few.",
         choices=("sinusoidal", "distance", "none"),
     )
-    scale_attention: bool = option(
+    scale_attention: bool = options.option(
         True,
         "Divide the dot product by sqrt(head width); the paper's equation 1 has no "
         "scale, without one the softmax saturates at this width.",
     )
-    head_activation: str = option(
+    head_activation: str = options.option(
         "linear",
         "Activation of the output; open in the paper, linear since CCC sets the scale "
         "and tanh flattens the ends.",
         choices=("linear", "tanh"),
     )
-    crossmodal_init: float = option(
+    crossmodal_init: float = options.option(
         1.0,
         "First value of the learnable scalars alpha and beta; open in the paper, 1 "
         "opens both paths from the first step.",
     )
-    missing_embedding: bool = option(
+    missing_embedding: bool = options.option(
         False,
         "Put a learned vector in the place of a missing frame (not in the paper).",
     )
-    ignore_missing: bool = option(
+    ignore_missing: bool = options.option(
         False, "Let attention ignore missing frames (not in the paper)."
     )
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainConfig(Checked):
+class TrainConfig(options.Checked):
     """How a model is trained.
 
     Attributes: each has its help text; see `avexp-train --help`.
     """
 
-    name: str = option("baseline", "Name of the model in results and reports.")
-    ablation: tuple[str, ...] = option(
+    name: str = options.option("baseline", "Name of the model in results and reports.")
+    ablation: tuple[str, ...] = options.option(
         (),
         "Loss drawn on the training clips, e.g. video:frame_repeat:0.5; several, "
         "separated by commas, are applied together. Of losses separated by | one is "
         "drawn per clip, of those separated by / one per batch, which CCC then is of.",
     )
-    curriculum_epochs: int = option(
+    curriculum_epochs: int = options.option(
         0,
         "Epochs over which the share of loss in --ablation grows from zero to its "
         "value; 0 starts there (not in the paper).",
         minimum=0,
     )
-    seed: int = option(
+    seed: int = options.option(
         0, "Seed of weights, order and losses.", minimum=0, maximum=LARGEST_SEED
     )
-    epochs: int = option(20, "Passes over the train split at most.", minimum=1)
-    learning_rate: float = option(
+    epochs: int = options.option(20, "Passes over the train split at most.", minimum=1)
+    learning_rate: float = options.option(
         1e-4, "Adam's learning rate at its highest (the paper: 1e-4).", minimum=0.0
     )
-    schedule: str = option(
+    schedule: str = options.option(
         "constant",
         "Learning rate after warm-up: constant, or cosine down to zero at the last "
         "step.",
         choices=("constant", "cosine"),
     )
-    warmup_steps: int = option(
+    warmup_steps: int = options.option(
         0, "Steps over which the learning rate rises from zero.", minimum=0
     )
-    clip_norm: float = option(
+    clip_norm: float = options.option(
         0.0,
         "Largest norm of the gradient of the global batch; 0 leaves it as it is.",
         minimum=0.0,
     )
-    patience: int = option(
+    patience: int = options.option(
         5,
         "Epochs without a better dev CCC before training stops; 0 never stops early.",
         minimum=0,
     )
-    precision: str = option(
+    precision: str = options.option(
         "float32",
         "Arithmetic: float32, or bfloat16 with float32 weights and CCC.",
         choices=("float32", "mixed_bfloat16"),
     )
-    deterministic: bool = option(
+    deterministic: bool = options.option(
         False, "Same bits from the same seed, at some cost in speed."
     )
-    checkpoint_secs: float = option(
+    checkpoint_secs: float = options.option(
         60.0,
         "Seconds between checkpoints; there is one after every epoch too. 0 counts "
         "steps only.",
         minimum=0.0,
     )
-    checkpoint_steps: int = option(
+    checkpoint_steps: int = options.option(
         0, "Steps between checkpoints; 0 counts seconds only.", minimum=0
     )
-    figure_epochs: int = option(
+    figure_epochs: int = options.option(
         0,
         "Epochs between figures of dev predictions against labels for TensorBoard; 0 "
         "draws none.",
         minimum=0,
     )
-    robustness_epochs: int = option(
+    robustness_epochs: int = options.option(
         0,
         "Epochs between curves of dev CCC against the share of loss for TensorBoard; 0 "
         "draws none.",

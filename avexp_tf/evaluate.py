@@ -55,7 +55,7 @@ def main(argv: Sequence[str]) -> None:
 
     tested = protocol.parse_conditions(values.conditions)
     runtime.set_up()
-    from avexp_tf.data import pipeline
+    from avexp_tf.data import record_source
     from avexp_tf.evaluation import figures
     from avexp_tf.evaluation import report
     from avexp_tf.evaluation import sweep
@@ -70,7 +70,7 @@ def main(argv: Sequence[str]) -> None:
     sweep.check_names(models)
     eval_stride = values.eval_stride if values["eval_stride"].present else None
     data = sweep.data_of(models, values.records, eval_stride, values.on_corrupt)
-    source = pipeline.Source.open(data, values.split)
+    source = record_source.RecordSource.open(data, values.split)
     out = values.out or os.path.join(run_paths[0], "sweep")
     # What can't be written is known before the work, not after.
     if values.predictions:

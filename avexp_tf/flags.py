@@ -12,8 +12,8 @@ from typing import TypeVar
 
 from absl import flags
 
-from avexp_tf import config
 from avexp_tf import errors
+from avexp_tf import options
 
 _Section = TypeVar("_Section")
 
@@ -37,12 +37,12 @@ def define(
     """Defines one flag per field of each section.
 
     Args:
-      *sections: Dataclasses declared with `config.option`.
+      *sections: Dataclasses declared with `options.option`.
       skip: Field names that this main sets by itself.
       flag_values: Where to define them.
     """
     for section in sections:
-        kinds = config.field_kinds(section)
+        kinds = options.field_kinds(section)
         for field in dataclasses.fields(section):
             if field.name not in kinds or field.name in skip:
                 continue
@@ -99,7 +99,7 @@ def parsed(
       errors.ConfigError: if a value breaks the rule of its field.
     """
     values = {}
-    for name, kind in config.field_kinds(section).items():
+    for name, kind in options.field_kinds(section).items():
         if name in overrides:
             values[name] = overrides[name]
         elif name in flag_values:
@@ -115,14 +115,14 @@ def to_args(*sections: object) -> list[str]:
     """Returns the command line that gives these sections again; inverse of `parsed`.
 
     Args:
-      *sections: Dataclasses declared with `config.option`.
+      *sections: Dataclasses declared with `options.option`.
 
     Returns:
       One word per field, `--name=value`.
     """
     words = []
     for section in sections:
-        for name, kind in config.field_kinds(type(section)).items():
+        for name, kind in options.field_kinds(type(section)).items():
             value = getattr(section, name)
             if kind is bool:
                 words.append(f"--{name}" if value else f"--no{name}")

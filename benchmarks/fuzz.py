@@ -197,7 +197,7 @@ def _read_in_pipeline(data: bytes, folder: pathlib.Path) -> object:
     try:
         return schema.parse(tf.constant(data), _LAYOUT)
     except (tf.errors.InvalidArgumentError, UnicodeDecodeError):
-        return None  # which `pipeline.Source.reading` explains
+        return None  # which `record_source.RecordSource.reading` explains
 
 
 def _read_file(reader: Callable[[pathlib.Path], object], name: str) -> Any:

@@ -34,9 +34,11 @@ def prepare(folder: pathlib.Path, n_recordings: int) -> None:
 
 def source(folder: os.PathLike[str] | str, split: str = "train"):
     """Opens a split."""
-    from avexp_tf.data import pipeline
+    from avexp_tf.data import record_source
 
-    return pipeline.Source.open(config.DataConfig(records=os.fspath(folder)), split)
+    return record_source.RecordSource.open(
+        config.DataConfig(records=os.fspath(folder)), split
+    )
 
 
 def stacked(audio: np.ndarray, context_ticks: int) -> np.ndarray:

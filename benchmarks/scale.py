@@ -65,13 +65,14 @@ def opening(n_recordings: int, n_shards: int) -> turns.Work:
     """From a folder of many small recordings to the first batch; amount: 1."""
     runtime.configure(0, 1)
     from avexp_tf.data import pipeline
+    from avexp_tf.data import record_source
 
     folder = tempfile.mkdtemp()
     write_records(pathlib.Path(folder), n_recordings, n_shards)
     data = config.DataConfig(records=folder, clip_ticks=2, batch_size=32)
 
     def work() -> float:
-        source = pipeline.Source.open(data, "train")
+        source = record_source.RecordSource.open(data, "train")
         next(iter(pipeline.training_batches(source, [()], 0, 0)))
         return 1.0
 

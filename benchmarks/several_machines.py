@@ -253,9 +253,10 @@ def clips_of(records: pathlib.Path, service: str) -> np.ndarray:
     """Returns a few numbers of each clip of an epoch, sorted."""
     from avexp_tf.data import condition
     from avexp_tf.data import pipeline
+    from avexp_tf.data import record_source
 
     data = config.DataConfig(records=str(records), clip_ticks=50, batch_size=8)
-    source = pipeline.Source.open(data, "train")
+    source = record_source.RecordSource.open(data, "train")
     losses = condition.parse_ablations(("video:frame_repeat:0.5",))
     rows = []
     for inputs, labels in pipeline.training_batches(

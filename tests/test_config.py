@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from avexp_tf import config
 from avexp_tf import errors
 from avexp_tf import flags
+from avexp_tf import options
 from avexp_tf.corpora import synthetic
 
 SECTIONS = (
@@ -44,7 +45,7 @@ def values_of(kind, field):
 
 @st.composite
 def sections(draw, section):
-    kinds = config.field_kinds(section)
+    kinds = options.field_kinds(section)
     declared = {field.name: field for field in dataclasses.fields(section)}
     values = {
         name: draw(values_of(kind, declared[name])) for name, kind in kinds.items()

@@ -17,8 +17,8 @@ from avexp_tf import reproduce
 from avexp_tf.corpora import synthetic
 from avexp_tf.data import condition as conditions
 from avexp_tf.data import manifest as manifests
-from avexp_tf.data import pipeline
 from avexp_tf.data import prepare
+from avexp_tf.data import record_source
 from avexp_tf.evaluation import protocol
 from avexp_tf.evaluation import sweep as sweeps
 from avexp_tf.evaluation import sweep_result as sweep_results
@@ -76,7 +76,7 @@ def make(folder, corpus):
     settings = config.RecordsConfig(context_ticks=4, segment_ticks=100)
     prepare.prepare(corpus, records, settings)
     base = base_of(records)
-    manifest = pipeline.Source.open(base.data, "train").manifest
+    manifest = record_source.RecordSource.open(base.data, "train").manifest
     rng = np.random.default_rng(0)
     for seed in TRAIN_SEEDS:
         for name in RECIPES:
@@ -193,7 +193,9 @@ def test_results_are_what_a_plain_sweep_gives(trained, finished):
     results = pd.read_csv(out / "results.csv")
     assert list(results.columns) == list(sweep_results.RESULT_COLUMNS)
     models = [trained_model.TrainedModel.load(one.run_path) for one in trainings]
-    source = pipeline.Source.open(base_of(trained / "records").data, "validation")
+    source = record_source.RecordSource.open(
+        base_of(trained / "records").data, "validation"
+    )
     plain = sweeps.evaluate(models, source, TESTED, LOSS_SEEDS).results
     assert len(plain) == len(results)
     np.testing.assert_allclose(results["ccc"], plain["ccc"], atol=2e-6)
@@ -417,7 +419,7 @@ def test_sound_is_normalised_as_the_model_learnt(trained, tmp_path):
     model = trained_model.TrainedModel.load(trained / "runs" / "baseline")
     found = []
     for records in (trained / "records", louder):
-        source = pipeline.Source.open(base_of(records).data, "validation")
+        source = record_source.RecordSource.open(base_of(records).data, "validation")
         result = sweeps.evaluate([model], source, [conditions.NONE], (1,)).results
         found.append(result["ccc"].to_numpy())
     np.testing.assert_allclose(found[0], found[1], atol=1e-6)

@@ -25,6 +25,7 @@ from avexp_tf.data import example
 from avexp_tf.data import framing
 from avexp_tf.data import manifest as manifest_lib
 from avexp_tf.data import pipeline
+from avexp_tf.data import record_source
 from avexp_tf.data import schema
 from avexp_tf.data import shard_reader
 from avexp_tf.evaluation import sweep_result as sweep_results
@@ -431,7 +432,7 @@ def test_nan_features_end_a_training_at_the_step_that_meets_them(
 
     rewritten(copy, change)
     settings = small_runs.experiment(copy)
-    source = pipeline.Source.open(settings.data, "train")
+    source = record_source.RecordSource.open(settings.data, "train")
     batches = pipeline.training_batches(source, [()], settings.train.seed, epoch=0)
     has_nan = [np.isnan(inputs["video"]).any() for inputs, _ in batches]
     step = 1 + has_nan.index(True)

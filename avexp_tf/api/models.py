@@ -150,7 +150,7 @@ def evaluate(
     records = arguments.path_or_none("records", records)
     eval_stride = arguments.plain(eval_stride)
     quiet.start_tensorflow()
-    from avexp_tf.data import pipeline
+    from avexp_tf.data import record_source
     from avexp_tf.evaluation import report
     from avexp_tf.evaluation import sweep
     from avexp_tf.evaluation import sweep_result as sweep_results
@@ -160,7 +160,7 @@ def evaluate(
     models = [trained_model.TrainedModel.load(path) for path in paths]
     sweep.check_names(models)
     data = sweep.data_of(models, records, eval_stride or None, on_corrupt)
-    source = pipeline.Source.open(data, split)
+    source = record_source.RecordSource.open(data, split)
     source.manifest.check_labels(split, data.records)
     if out is not None:
         report.check_folder(out)

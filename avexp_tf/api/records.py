@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # heavy, or needing TensorFlow
 
     from avexp_tf.data import condition
     from avexp_tf.data import manifest as manifests
-    from avexp_tf.data import pipeline
+    from avexp_tf.data import record_source
 
 _GRAPH_SEED = 87_654_321  # TensorFlow's own, where none is set
 
@@ -130,8 +130,9 @@ def load_records(
     quiet.start_tensorflow()
     from avexp_tf.data import clips
     from avexp_tf.data import pipeline
+    from avexp_tf.data import record_source
 
-    source = pipeline.Source.open(data, split)
+    source = record_source.RecordSource.open(data, split)
     if split == "train":
         pipeline.check_background(source, losses)
         return _epochs(source, losses, seed, epoch)
@@ -201,7 +202,7 @@ def simulate(
 
 
 def _epochs(
-    source: pipeline.Source,
+    source: record_source.RecordSource,
     losses: Sequence[condition.Ablation],
     seed: int,
     first_epoch: int,
@@ -226,7 +227,7 @@ def _epochs(
 
 
 def _counted(
-    batches: tf.data.Dataset, source: pipeline.Source, n_batches: int
+    batches: tf.data.Dataset, source: record_source.RecordSource, n_batches: int
 ) -> tf.data.Dataset:
     """Batches of which Keras knows how many there are; its mean losses need that."""
     import tensorflow as tf

@@ -7,24 +7,17 @@ or replicas changes them, and a resumed run skips to its step exactly.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Callable
-from collections.abc import Iterable
-from collections.abc import Iterator
 from collections.abc import Sequence
-from typing import Any
 
 import tensorflow as tf
 
-from avexp_tf import cluster
 from avexp_tf import config
 from avexp_tf import errors
 from avexp_tf.data import clips
 from avexp_tf.data import condition as conditions
-from avexp_tf.data import contents
-from avexp_tf.data import manifest as manifests
-from avexp_tf.data import record_reader
+from avexp_tf.data import record_source
 from avexp_tf.data import schema
 from avexp_tf.data import simulator as simulators
 
@@ -37,116 +30,9 @@ _PARALLEL_READS = 4
 _BATCHES_AHEAD = 2  # a fixed number: memory is known, and fits or not from the start
 
 
-@dataclasses.dataclass(frozen=True)
-class Source:
-    """Where a pipeline reads from.
-
-    Attributes:
-      manifest: Of the records.
-      reader: Of one split.
-      split: Its name.
-      data: Clips and batches.
-    """
-
-    manifest: manifests.Manifest
-    reader: record_reader.RecordReader
-    split: str
-    data: config.DataConfig
-
-    @classmethod
-    def open(cls, data: config.DataConfig, split: str) -> Source:
-        """Opens a split of the records that `data` names.
-
-        Raises:
-          errors.DataError: if the records can't be used, or the split is empty.
-        """
-        if not data.records:
-            raise errors.ConfigError("--records: must name a folder of records")
-        manifest = manifests.Manifest.load(data.records)
-        if split not in manifest.splits:
-            raise errors.DataError(
-                f"{data.records}: no recording is in the split {split!r}; there is "
-                f"{', '.join(manifest.splits)}"
-            )
-        reader = record_reader.RecordReader(
-            manifest, data.records, split, data.on_corrupt
-        )
-        return cls(manifest, reader, split, data)
-
-    def report_lost(self) -> None:
-        """Prints what was skipped, one line per record or shard."""
-        for name in self.reader.lost.names:
-            print(f"skipped, damaged: {name}")
-
-    def normalised_by(self, statistics: contents.AudioStatistics) -> Source:
-        """Returns the same records, their sound normalised by other statistics."""
-        manifest = dataclasses.replace(self.manifest, audio_statistics=statistics)
-        return dataclasses.replace(self, manifest=manifest)
-
-    def reading(self, batches: Iterable[Any]) -> Iterator[Any]:
-        """Goes through batches of this source and explains what can't be read.
-
-        Args:
-          batches: A data set over this source, distributed or not.
-
-        Yields:
-          Each batch.
-
-        Raises:
-          errors.DataError: naming the shard, and the record and its byte if that is
-            damaged.
-        """
-        iterator = iter(batches)
-        while True:
-            try:
-                batch = next(iterator)
-            except StopIteration:
-                return
-            except tf.errors.ResourceExhaustedError:
-                raise  # for want of memory, which is no fault of the records
-            except (tf.errors.OpError, UnicodeDecodeError) as error:
-                if cluster.another_ended(error):
-                    raise  # likewise
-                # The latter where TensorFlow's message quotes a record that is no text.
-                raise self._explained(error) from error
-            yield batch
-
-    def _explained(self, error: Exception) -> errors.DataError:
-        changed = self.reader.find_change()
-        if changed:
-            return errors.DataError(changed)
-        damage = self.reader.find_damage()
-        if damage:
-            return errors.DataError(
-                f"{damage}; prepare the records again (training and evaluation can go "
-                "on without it: --on_corrupt=skip)"
-            )
-        reason = str(error).split("\n")[0]
-        return errors.DataError(f"{self.data.records}: can't be read: {reason}")
-
-    @property
-    def clips_per_epoch(self) -> int:
-        """Training clips in one pass over the split."""
-        return sum(_clips_of_segments(self))
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Training batches in one pass over the split, the last one maybe smaller."""
-        return -(-self.clips_per_epoch // self.data.batch_size)
-
-    @property
-    def evaluation_steps(self) -> int:
-        """Batches of evaluation clips, the last one maybe smaller."""
-        n_clips = sum(
-            clips.evaluation_clips(n_ticks, self.data.clip_ticks, self.data.clip_stride)
-            for n_ticks in self.manifest.split(self.split).segment_ticks
-        )
-        return -(-n_clips // self.data.batch_size)
-
-
 @tf.autograph.experimental.do_not_convert
 def training_batches(
-    source: Source,
+    source: record_source.RecordSource,
     ablations: Sequence[conditions.Ablation],
     seed: int,
     epoch: int | tf.Tensor,
@@ -214,7 +100,7 @@ def training_batches(
     )
     examples = _read(source, order).map(cut, parallel, deterministic=True).unbatch()
     # Clips of `mix_records` records wait to be mixed, so that no batch is of one.
-    waiting = min(data.mix_records, n_records) * max(_clips_of_segments(source))
+    waiting = min(data.mix_records, n_records) * max(source.clips_of_segments)
     examples = examples.shuffle(waiting, order_seed, reshuffle_each_iteration=False)
     examples = examples.enumerate().map(lose, parallel, deterministic=True)
     if data_service:
@@ -229,7 +115,7 @@ def training_batches(
 
 @tf.autograph.experimental.do_not_convert
 def evaluation_batches(
-    source: Source,
+    source: record_source.RecordSource,
     sweep: Sequence[tuple[conditions.Ablation, int]],
     max_recordings: int = 0,
 ) -> tf.data.Dataset:
@@ -274,7 +160,9 @@ def evaluation_batches(
     return _ahead(examples.batch(data.batch_size))
 
 
-def check_background(source: Source, ablations: Sequence[conditions.Ablation]) -> None:
+def check_background(
+    source: record_source.RecordSource, ablations: Sequence[conditions.Ablation]
+) -> None:
     """Checks that records have the background that a loss shows.
 
     Raises:
@@ -293,7 +181,9 @@ def check_background(source: Source, ablations: Sequence[conditions.Ablation]) -
                     )
 
 
-def _read(source: Source, order: tf.data.Dataset) -> tf.data.Dataset:
+def _read(
+    source: record_source.RecordSource, order: tf.data.Dataset
+) -> tf.data.Dataset:
     """Serialized records in the given order, several being read at a time."""
     records = order.interleave(
         source.reader.read,
@@ -312,13 +202,6 @@ def _ahead(batches: tf.data.Dataset) -> tf.data.Dataset:
     # epoch would end up to a quarter of a second late, when its thread next wakes.
     options.autotune.enabled = False
     return batches.prefetch(_BATCHES_AHEAD).with_options(options)
-
-
-def _clips_of_segments(source: Source) -> list[int]:
-    return [
-        clips.clips_per_segment(n_ticks, source.data.clip_ticks)
-        for n_ticks in source.manifest.split(source.split).segment_ticks
-    ]
 
 
 def _with_sources(

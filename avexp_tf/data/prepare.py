@@ -9,13 +9,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import itertools
 import os
 import pathlib
-import shutil
 import tempfile
 from collections.abc import Callable
-from collections.abc import Collection
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,11 +24,9 @@ from avexp_tf import remote
 from avexp_tf.data import assembly as assembly_lib
 from avexp_tf.data import contents
 from avexp_tf.data import manifest as manifest_lib
-from avexp_tf.data import shard_reader
+from avexp_tf.data import records_folder
 from avexp_tf.data import splits
 from avexp_tf.data import workers
-
-PARTS = ".parts"
 
 # fn(corpus, infos, records, parts_dir)
 _PartWriter = Callable[..., None]
@@ -136,23 +131,23 @@ def prepare(
     out = pathlib.Path(out_dir)
     job = _Job(corpus, infos, names, records, given, out)
     _tell_shared_subjects(job, report)
-    _refuse_run(out, os.listdir(out) if out.is_dir() else [])
-    _refuse_foreign_shards(out)
+    records_folder.refuse_run(out, os.listdir(out) if out.is_dir() else [])
+    records_folder.refuse_foreign_shards(out)
 
     def finished() -> manifest_lib.Manifest | None:
         if overwrite or not (out / manifest_lib.FILE_NAME).exists():
             return None
-        return _finished(out, corpus, records, given, report)
+        return records_folder.finished(out, corpus, records, given, report)
 
     if out.is_dir() and not os.access(out, os.W_OK):  # where no lock can be made
         manifest = finished()
         if manifest:
             return manifest
-    files.make_folder(out / PARTS)
-    with files.only_one(out / PARTS / "lock"):
-        _remove_temporaries(out)
+    files.make_folder(out / records_folder.PARTS)
+    with files.only_one(out / records_folder.PARTS / "lock"):
+        records_folder.remove_temporaries(out)
         manifest = finished() or _write(job, write_parts)
-        _remove_leftovers(out, manifest)
+        records_folder.remove_leftovers(out, manifest)
     return manifest
 
 
@@ -168,11 +163,11 @@ def _prepare_remote(
     """Prepares on this machine and uploads, unless that is done already."""
     remote.check(address)
     there = remote.children(address)
-    _refuse_run(address, there)
+    records_folder.refuse_run(address, there)
     if not overwrite and manifest_lib.FILE_NAME in there:
         names = splits.assign(list(corpus.recordings()), records)
         given = _given_statistics(corpus, statistics_from, names)
-        found = _finished(address, corpus, records, given, report)
+        found = records_folder.finished(address, corpus, records, given, report)
         if found:
             return found
     with tempfile.TemporaryDirectory(prefix="avexp-") as folder:
@@ -241,75 +236,6 @@ def _tell_shared_subjects(job: _Job, report: Callable[[str], None]) -> None:
         )
 
 
-def _refuse_run(out: str | os.PathLike[str], names: Collection[str]) -> None:
-    """Raises DataError if a folder that holds `names` is a run."""
-    for name in (config.FILE_NAME, config.WEIGHTS_NAME):
-        if name in names:
-            raise errors.DataError(
-                f"{out}: holds a run ({name}), whose {manifest_lib.FILE_NAME} would be "
-                "replaced; choose another --out"
-            )
-
-
-def _refuse_foreign_shards(out: pathlib.Path) -> None:
-    """Raises DataError if there are shards that no run of this program left."""
-    if (out / manifest_lib.FILE_NAME).exists() or (out / PARTS).exists():
-        return
-    for path in _shards(out):
-        raise errors.DataError(
-            f"{path}: would be replaced, and no manifest says that it may: remove it, "
-            "or choose another --out"
-        )
-
-
-def _finished(
-    folder: str | os.PathLike[str],
-    corpus: recording.Corpus,
-    records: config.RecordsConfig,
-    given: contents.AudioStatistics | None,
-    report: Callable[[str], None],
-) -> manifest_lib.Manifest | None:
-    """Returns the manifest that is there; None if its shards are not.
-
-    Raises:
-      errors.ConfigError: if it is that of other settings.
-    """
-    found = manifest_lib.Manifest.load(folder)
-    asked = manifest_lib.settings(corpus, records)
-    difference = _difference(found.settings(), asked, "")
-    if not difference and given and given != found.audio_statistics:
-        difference = "its audio statistics are not those of --statistics_from"
-    if difference:
-        raise errors.ConfigError(
-            f"{folder}: holds records of other settings: {difference}; choose another "
-            "--out (avexp-prepare can replace them: --overwrite)"
-        )
-    for name, split in found.splits.items():
-        for path, shard in zip(
-            found.shard_paths(folder, name), split.shards, strict=True
-        ):
-            problem = shard_reader.size_problem(path, shard)
-            if problem:
-                report(f"{problem}; these records are written again")
-                return None
-    report(f"{folder}: these records are complete already; nothing to do")
-    return found
-
-
-def _difference(there: Any, asked: Any, where: str) -> str:
-    """Says in what two settings differ first; empty if in nothing."""
-    if isinstance(there, dict) and isinstance(asked, dict):
-        for key in sorted({*there, *asked}):
-            place = f"{where}.{key}" if where else key
-            difference = _difference(there.get(key), asked.get(key), place)
-            if difference:
-                return difference
-        return ""
-    return (
-        "" if there == asked else f"{where} is {there!r:.80} there, {asked!r:.80} now"
-    )
-
-
 def _part_writer(n_workers: int, runner: str, beam_flags: str) -> _PartWriter:
     if not runner:
         return functools.partial(workers.write_parts, n_workers=n_workers)
@@ -321,11 +247,11 @@ def _part_writer(n_workers: int, runner: str, beam_flags: str) -> _PartWriter:
 
 
 def _write(job: _Job, write_parts: _PartWriter) -> manifest_lib.Manifest:
-    parts_dir = str(job.out / PARTS)
+    parts_dir = str(job.out / records_folder.PARTS)
     try:
         write_parts(job.corpus, job.infos, job.records, parts_dir)
     finally:
-        _remove_temporaries(job.out)  # of workers that were stopped
+        records_folder.remove_temporaries(job.out)  # of workers that were stopped
     # From here on, what an older manifest says of the shards is no longer true.
     (job.out / manifest_lib.FILE_NAME).unlink(missing_ok=True)
     manifest = job.manifest(
@@ -335,29 +261,3 @@ def _write(job: _Job, write_parts: _PartWriter) -> manifest_lib.Manifest:
     )
     manifest.save(job.out)
     return manifest
-
-
-def _shards(out: pathlib.Path) -> list[pathlib.Path]:
-    return [
-        path
-        for path in sorted(out.glob("*.tfrecord"))
-        if contents.split_of_shard(path.name)
-    ]
-
-
-def _remove_temporaries(out: pathlib.Path) -> None:
-    for path in itertools.chain(
-        out.glob(f"{files.TEMPORARY}*"), (out / PARTS).glob(f"*/{files.TEMPORARY}*")
-    ):
-        path.unlink(missing_ok=True)
-
-
-def _remove_leftovers(out: pathlib.Path, manifest: manifest_lib.Manifest) -> None:
-    """Removes what finished records don't need: parts, shards of other settings."""
-    listed = {
-        shard.file for split in manifest.splits.values() for shard in split.shards
-    }
-    for path in _shards(out):
-        if path.name not in listed:
-            path.unlink()
-    shutil.rmtree(out / PARTS)

@@ -26,7 +26,7 @@ from avexp_tf import files
 from avexp_tf import flags as avexp_flags
 from avexp_tf import termination
 from avexp_tf.data import condition as conditions
-from avexp_tf.data import pipeline
+from avexp_tf.data import record_source
 from avexp_tf.evaluation import measurement as measurements
 from avexp_tf.evaluation import optimum as optima
 from avexp_tf.evaluation import sweep as sweeps
@@ -178,7 +178,7 @@ def measure(
       errors.DataError: if a model takes other inputs, or the folder can't be written.
       errors.RunError: if a run has not finished an epoch.
     """
-    source = pipeline.Source.open(data, split)
+    source = record_source.RecordSource.open(data, split)
     sweep = sweeps.sweep_of(tested, loss_seeds)
     runs = [run_dirs.RunDir(path) for path in run_paths]
     labels = [sweep_results.Label.of_run(run) for run in runs]
@@ -245,7 +245,8 @@ def measure(
 
 
 def _key_of(
-    source: pipeline.Source, sweep: Sequence[tuple[conditions.Condition, int]]
+    source: record_source.RecordSource,
+    sweep: Sequence[tuple[conditions.Condition, int]],
 ) -> str:
     """Everything that a measurement follows from but the weights."""
     shards = source.manifest.split(source.split).shards

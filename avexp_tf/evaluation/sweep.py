@@ -19,6 +19,7 @@ from avexp_tf import errors
 from avexp_tf import files
 from avexp_tf.data import condition as conditions
 from avexp_tf.data import pipeline
+from avexp_tf.data import record_source
 from avexp_tf.evaluation import measurement as measurements
 from avexp_tf.evaluation import optimum as optima
 from avexp_tf.evaluation import sweep_result as sweep_results
@@ -90,7 +91,7 @@ def data_of(
 
 def evaluate(
     models: Sequence[trained_model.TrainedModel],
-    source: pipeline.Source,
+    source: record_source.RecordSource,
     tested: Sequence[conditions.Condition],
     loss_seeds: Sequence[int],
     predictions_path: str | os.PathLike[str] | None = None,
@@ -129,7 +130,7 @@ def evaluate(
 def measure(
     models: Sequence[trained_model.TrainedModel],
     known: Mapping[str, scoring.Predict],
-    source: pipeline.Source,
+    source: record_source.RecordSource,
     sweep: Sequence[tuple[conditions.Condition, int]],
     predictions_path: str | os.PathLike[str] | None = None,
     title: str = "sweep",

@@ -4,88 +4,88 @@ from __future__ import annotations
 
 import dataclasses
 
-from avexp_tf import config
 from avexp_tf import errors
+from avexp_tf import options
 
 
 @dataclasses.dataclass(frozen=True)
-class FeatureConfig(config.Checked):
+class FeatureConfig(options.Checked):
     """How faces are found and what describes them.
 
     Attributes: each has its help text; see `avexp-prepare --help`.
     """
 
-    face_detector: str = config.option(
+    face_detector: str = options.option(
         "ssd",
         "Face detector: OpenCV's SSD/ResNet-10 in its TensorFlow form (the paper's "
         "kind), the same in its Caffe form (OpenCV 4 only), or YuNet.",
         choices=("ssd", "ssd_caffe", "yunet"),
     )
-    face_threshold: float = config.option(
+    face_threshold: float = options.option(
         0.7,
         "Score from which on a detection is a face.",
         minimum=0.0,
         maximum=1.0,
     )
-    face_keep: float = config.option(
+    face_keep: float = options.option(
         0.5,
         "Score from which on it still is the face that was in the same place at the "
         "last look, so that a head that turns does not flicker.",
         minimum=0.0,
         maximum=1.0,
     )
-    face_every: int = config.option(
+    face_every: int = options.option(
         1,
         "Look for the face in every n-th picture; in between, the box and the answer "
         "of the last look stand.",
         minimum=1,
         maximum=1000,
     )
-    face_margin: float = config.option(
+    face_margin: float = options.option(
         0.0,
         "What the crop takes in around the box, as a share of the box's longer side.",
         minimum=0.0,
         maximum=5.0,
     )
-    visual_backbone: str = config.option(
+    visual_backbone: str = options.option(
         "vggface",
         "What describes a face: vggface (VGG16 of Parkhi 2015, fc6 after ReLU, 4096), "
         "or onnx:PATH for any network that OpenCV reads.",
     )
-    visual_weights: str = config.option(
+    visual_weights: str = options.option(
         "",
         "vggface: the published rcmalli_vggface_tf_vgg16.h5; empty takes the one that "
         "avexp-weights keeps.",
     )
-    visual_batch: int = config.option(
+    visual_batch: int = options.option(
         32, "Pictures that the backbone takes at once.", minimum=1, maximum=4096
     )
-    visual_precision: str = config.option(
+    visual_precision: str = options.option(
         "float32",
         "vggface: arithmetic. bfloat16 is faster where the processor knows it.",
         choices=("float32", "bfloat16"),
     )
-    onnx_size: int = config.option(
+    onnx_size: int = options.option(
         112,
         "onnx: height and width of its input, in pixels.",
         minimum=8,
         maximum=1024,
     )
-    onnx_mean: tuple[str, ...] = config.option(
+    onnx_mean: tuple[str, ...] = options.option(
         ("0",),
         "onnx: what is subtracted from pixels of 0..255: one number, or three in the "
         "order of --onnx_channels.",
     )
-    onnx_scale: float = config.option(
+    onnx_scale: float = options.option(
         1.0, "onnx: what pixels are multiplied by, after --onnx_mean."
     )
-    onnx_layout: str = config.option(
+    onnx_layout: str = options.option(
         "nchw", "onnx: order of the input's axes.", choices=("nchw", "nhwc")
     )
-    onnx_channels: str = config.option(
+    onnx_channels: str = options.option(
         "rgb", "onnx: order of the input's channels.", choices=("rgb", "bgr")
     )
-    background: bool = config.option(
+    background: bool = options.option(
         False,
         "Also store features of the whole picture with its face blanked, to fall back "
         "on where the face is lost.",

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from avexp_tf import config
 from avexp_tf import errors
-from avexp_tf.data import pipeline
+from avexp_tf.data import record_source
 from avexp_tf.serving import client
 from avexp_tf.serving import export_config
 from avexp_tf.serving import litert
@@ -117,7 +117,7 @@ def server_candidate(address: str) -> parity.Candidate:
 
 def source_of(
     run_dir: run_dirs.RunDir, records: str = "", split: str = "validation"
-) -> pipeline.Source:
+) -> record_source.RecordSource:
     """Opens the records to compare on.
 
     Args:
@@ -131,7 +131,7 @@ def source_of(
     data = run_dir.config().data
     if records:
         data = dataclasses.replace(data, records=records)
-    source = pipeline.Source.open(data, split)
+    source = record_source.RecordSource.open(data, split)
     manifest = run_dir.manifest()
     if source.manifest.has_background != manifest.has_background:
         raise errors.DataError(
@@ -165,7 +165,7 @@ def largest_difference(
     found = parity.measure(
         trained_model.load(run_dirs.RunDir(run_path), precision="float32"),
         [saved_model_candidate(export_dir)],
-        pipeline.Source.open(data, split),
+        record_source.RecordSource.open(data, split),
         tested,
         max_recordings,
         latency_rounds=1,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from avexp_tf import config
 from avexp_tf import errors
+from avexp_tf import options
 from avexp_tf.data import condition
 
 # Every pattern, on either modality and on both; whole losses too.
@@ -31,28 +31,28 @@ LITERT_VARIANTS = ("float32", "float16", "dynamic_int8", "int8")
 
 
 @dataclasses.dataclass(frozen=True)
-class ExportConfig(config.Checked):
+class ExportConfig(options.Checked):
     """What goes into an export.
 
     Attributes: each has its help text; see `avexp-export --help`.
     """
 
-    faces: str = config.option(
+    faces: str = options.option(
         "auto",
         "The signature that takes pictures of faces: auto puts it in where the visual "
         "backbone's weights are at hand, and says where they are not.",
         choices=("auto", "yes", "no"),
     )
-    visual_weights: str = config.option(
+    visual_weights: str = options.option(
         "", "Published weights of the visual backbone; empty takes avexp-weights' own."
     )
-    warmup: str = config.option(
+    warmup: str = options.option(
         "auto",
         "Requests that a server replays on loading: auto writes them where "
         "tensorflow-serving-api is installed, and says where it is not.",
         choices=("auto", "yes", "no"),
     )
-    results: str = config.option(
+    results: str = options.option(
         "",
         "results.csv of avexp-evaluate, for the model card; empty looks in the run "
         "directory's `sweep`.",
@@ -60,13 +60,13 @@ class ExportConfig(config.Checked):
 
 
 @dataclasses.dataclass(frozen=True)
-class LiteRtConfig(config.Checked):
+class LiteRtConfig(options.Checked):
     """What is converted to LiteRT.
 
     Attributes: each has its help text; see `avexp-export --help`.
     """
 
-    litert: tuple[str, ...] = config.option(
+    litert: tuple[str, ...] = options.option(
         LITERT_VARIANTS,
         "LiteRT variants, separated by commas; empty converts none. Of: "
         f"{', '.join(LITERT_VARIANTS)}.",
@@ -88,23 +88,23 @@ class LiteRtConfig(config.Checked):
 
 
 @dataclasses.dataclass(frozen=True)
-class GateConfig(config.Checked):
+class GateConfig(options.Checked):
     """What the gate compares on.
 
     Attributes: each has its help text; see `avexp-export --help`.
     """
 
-    records: str = config.option(
+    records: str = options.option(
         "", "Records to compare and calibrate on; by default those of the training."
     )
-    split: str = config.option("validation", "Split to compare on.")
-    conditions: tuple[str, ...] = config.option(
+    split: str = options.option("validation", "Split to compare on.")
+    conditions: tuple[str, ...] = options.option(
         CONDITIONS, "Losses to compare under, separated by commas."
     )
-    max_recordings: int = config.option(
+    max_recordings: int = options.option(
         20, "Compare on so many recordings of the split; 0 takes all.", minimum=0
     )
-    latency_rounds: int = config.option(
+    latency_rounds: int = options.option(
         20, "Clips to time of each candidate.", minimum=1, maximum=100_000
     )
 

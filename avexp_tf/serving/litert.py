@@ -22,6 +22,7 @@ from avexp_tf import config
 from avexp_tf import errors
 from avexp_tf.data import condition as conditions
 from avexp_tf.data import pipeline
+from avexp_tf.data import record_source
 from avexp_tf.serving import litert_metadata
 from avexp_tf.serving import litert_model
 from avexp_tf.serving import parity
@@ -81,7 +82,7 @@ _FLOAT_NODES = "/fusion"
 
 def convert(
     run_dir: run_dirs.RunDir,
-    calibration: pipeline.Source,
+    calibration: record_source.RecordSource,
     names: Sequence[str] = tuple(VARIANTS),
     files: Mapping[str, bytes] | None = None,
 ) -> dict[str, bytes]:
@@ -132,7 +133,10 @@ def convert(
 
 
 def _converted(
-    folder: str, name: str, calibration: pipeline.Source, run_dir: run_dirs.RunDir
+    folder: str,
+    name: str,
+    calibration: record_source.RecordSource,
+    run_dir: run_dirs.RunDir,
 ) -> bytes:
     converter = tf.lite.TFLiteConverter.from_saved_model(
         folder, signature_keys=list(SIGNATURES)
@@ -181,7 +185,7 @@ def _kept_in_float(model: bytes) -> tuple[list[str], list[str]]:
 
 
 def _examples(
-    source: pipeline.Source, run_dir: run_dirs.RunDir
+    source: record_source.RecordSource, run_dir: run_dirs.RunDir
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Requests to both signatures, of clips from all over the train split."""
     manifest = run_dir.manifest()

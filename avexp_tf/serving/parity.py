@@ -24,6 +24,7 @@ from avexp_tf import errors
 from avexp_tf.data import condition as conditions
 from avexp_tf.data import manifest as manifests
 from avexp_tf.data import pipeline
+from avexp_tf.data import record_source
 from avexp_tf.models import sweep_predictor
 from avexp_tf.objectives import moments
 from avexp_tf.serving import export_config
@@ -162,7 +163,7 @@ class Parity:
 def measure(
     model: keras.Model,
     candidates: Sequence[Candidate],
-    source: pipeline.Source,
+    source: record_source.RecordSource,
     tested: Sequence[str] = export_config.CONDITIONS,
     max_recordings: int = 0,
     latency_rounds: int = 20,

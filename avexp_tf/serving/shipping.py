@@ -17,7 +17,7 @@ from avexp_tf import config
 from avexp_tf import errors
 from avexp_tf import files
 from avexp_tf.data import manifest as manifests
-from avexp_tf.data import pipeline
+from avexp_tf.data import record_source
 from avexp_tf.serving import check
 from avexp_tf.serving import export_config
 from avexp_tf.serving import litert
@@ -96,7 +96,7 @@ def ship(
 def add(
     version_dir: str | os.PathLike[str],
     run_dir: run_dirs.RunDir,
-    source: pipeline.Source,
+    source: record_source.RecordSource,
     gate: export_config.GateConfig,
     variants: Sequence[str],
 ) -> Shipped:
@@ -125,7 +125,7 @@ def add(
     if variants:
         calibration = source
         if "int8" in variants:  # records that are only evaluated on hold no train
-            calibration = pipeline.Source.open(source.data, "train")
+            calibration = record_source.RecordSource.open(source.data, "train")
             calibration = calibration.normalised_by(source.manifest.audio_statistics)
         packed = {name: (extra / name).read_bytes() for name in _PACKED}
         converted = litert.convert(run_dir, calibration, variants, packed)
@@ -154,7 +154,7 @@ def add(
 def compare(
     version_dir: str | os.PathLike[str],
     run_dir: run_dirs.RunDir,
-    source: pipeline.Source,
+    source: record_source.RecordSource,
     gate: export_config.GateConfig,
     others: Sequence[parity.Candidate] = (),
 ) -> parity.Parity:
@@ -182,7 +182,7 @@ def compare(
 def _measure(
     version_dir: str | os.PathLike[str],
     run_dir: run_dirs.RunDir,
-    source: pipeline.Source,
+    source: record_source.RecordSource,
     gate: export_config.GateConfig,
     others: Sequence[parity.Candidate],
 ) -> parity.Parity:

@@ -20,6 +20,7 @@ from avexp_tf import config
 from avexp_tf import files
 from avexp_tf.data import condition as conditions
 from avexp_tf.data import pipeline
+from avexp_tf.data import record_source
 from avexp_tf.objectives import moments
 from avexp_tf.training import scoring
 
@@ -50,7 +51,7 @@ def found(folder: str | os.PathLike[str], epoch: int) -> dict[str, bytes]:
 def draw_predictions(
     folder: str | os.PathLike[str],
     epoch: int,
-    source: pipeline.Source,
+    source: record_source.RecordSource,
     predict: scoring.Predict,
     reading: Reading = iter,
 ) -> None:
@@ -100,7 +101,7 @@ def draw_predictions(
 def draw_robustness(
     folder: str | os.PathLike[str],
     epoch: int,
-    source: pipeline.Source,
+    source: record_source.RecordSource,
     predict: scoring.Predict,
     reading: Reading = iter,
 ) -> dict[str, float]:

@@ -19,7 +19,7 @@ from avexp_tf import cluster
 from avexp_tf import config
 from avexp_tf import errors
 from avexp_tf import remote
-from avexp_tf.data import pipeline
+from avexp_tf.data import record_source
 from avexp_tf.training import largest_batch
 from avexp_tf.training import learner as learner_lib
 from avexp_tf.training import run as run_lib
@@ -66,8 +66,8 @@ def train(
     _check_data_service(experiment, data_service)
     strategy = strategies.choose(virtual_cpus)  # several workers: before all else
     run_dir = run_dirs.RunDir(run_path)
-    train_source = pipeline.Source.open(experiment.data, "train")
-    dev_source = pipeline.Source.open(experiment.data, "dev")
+    train_source = record_source.RecordSource.open(experiment.data, "train")
+    dev_source = record_source.RecordSource.open(experiment.data, "dev")
     train_source.manifest.check_trainable(experiment.data.records)
     with contextlib.ExitStack() as stack:
         stack.enter_context(strategies.watching())

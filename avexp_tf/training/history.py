@@ -11,6 +11,7 @@ from tensorboard.plugins.hparams import api as hparams
 
 from avexp_tf import config
 from avexp_tf import files
+from avexp_tf import options
 from avexp_tf.training import dev_figures
 from avexp_tf.training import progress
 from avexp_tf.training import run_dir as run_dirs
@@ -75,7 +76,7 @@ class History:
         values = {
             name: getattr(section, name)
             for section in sections
-            for name in config.field_kinds(type(section))
+            for name in options.field_kinds(type(section))
         }
         shown = {
             name: ",".join(value) if isinstance(value, tuple) else value

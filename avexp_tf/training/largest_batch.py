@@ -21,7 +21,7 @@ import tensorflow as tf
 from avexp_tf import config
 from avexp_tf import errors
 from avexp_tf import runtime
-from avexp_tf.data import pipeline
+from avexp_tf.data import record_source
 from avexp_tf.training import learner as learner_lib
 from avexp_tf.training import strategy as strategies
 
@@ -135,8 +135,8 @@ def tell(experiment: Any, virtual_cpus: int, sizes: list[int]) -> None:
     settings = config.from_dict(config.ExperimentConfig, experiment)
     learner = learner_lib.Learner(
         settings,
-        pipeline.Source.open(settings.data, "train"),
-        pipeline.Source.open(settings.data, "dev"),
+        record_source.RecordSource.open(settings.data, "train"),
+        record_source.RecordSource.open(settings.data, "dev"),
         strategies.choose(virtual_cpus),
     )
     for size in try_here(learner)(sizes):

@@ -11,6 +11,7 @@ import tensorflow as tf
 from avexp_tf import config
 from avexp_tf.data import condition as conditions
 from avexp_tf.data import pipeline
+from avexp_tf.data import record_source
 from avexp_tf.models import sweep_predictor
 from avexp_tf.training import optimizer as optimizers
 from avexp_tf.training import scoring
@@ -45,8 +46,8 @@ class Learner:
     def __init__(
         self,
         experiment: config.ExperimentConfig,
-        train_source: pipeline.Source,
-        dev_source: pipeline.Source,
+        train_source: record_source.RecordSource,
+        dev_source: record_source.RecordSource,
         strategy: tf.distribute.Strategy,
         data_service: str = "",
     ):

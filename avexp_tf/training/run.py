@@ -22,7 +22,7 @@ from avexp_tf import config
 from avexp_tf import errors
 from avexp_tf import files
 from avexp_tf import termination
-from avexp_tf.data import pipeline
+from avexp_tf.data import record_source
 from avexp_tf.training import checkpoints as checkpoint_lib
 from avexp_tf.training import dev_figures
 from avexp_tf.training import history as history_lib
@@ -55,8 +55,8 @@ class Run:
         self,
         experiment: config.ExperimentConfig,
         run_dir: run_dirs.RunDir,
-        train_source: pipeline.Source,
-        dev_source: pipeline.Source,
+        train_source: record_source.RecordSource,
+        dev_source: record_source.RecordSource,
         strategy: tf.distribute.Strategy,
         report: Callable[[str], None],
         data_service: str,

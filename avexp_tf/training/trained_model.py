@@ -12,7 +12,7 @@ import keras
 from avexp_tf import config
 from avexp_tf import errors
 from avexp_tf.data import manifest as manifests
-from avexp_tf.data import pipeline
+from avexp_tf.data import record_source
 from avexp_tf.models import crossmodal_transformer
 from avexp_tf.training import run_dir as run_dirs
 
@@ -97,8 +97,8 @@ def load(run_dir: run_dirs.RunDir, precision: str = "") -> keras.Model:
 
 
 def source_for(
-    trained_on: Sequence[manifests.Manifest], source: pipeline.Source
-) -> pipeline.Source:
+    trained_on: Sequence[manifests.Manifest], source: record_source.RecordSource
+) -> record_source.RecordSource:
     """Returns records as models take them: normalised as those they were trained on.
 
     Args:

@@ -67,7 +67,7 @@ class Trainer:
 
         Args:
           batches: Of `pipeline.training_batches`.
-          reading: How to go through them; see `pipeline.Source.reading`.
+          reading: How to go through them; see `record_source.RecordSource.reading`.
 
         Raises:
           errors.RunError: naming the step, if the loss is not finite.

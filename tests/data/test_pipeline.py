@@ -14,6 +14,7 @@ from avexp_tf.data import condition
 from avexp_tf.data import manifest as manifest_lib
 from avexp_tf.data import pipeline
 from avexp_tf.data import prepare
+from avexp_tf.data import record_source
 
 # Segments shorter than a clip, segments of several clips, and recordings of several
 # segments.
@@ -44,7 +45,7 @@ def _source(folder):
 
 def opened(folder, **data):
     values = {"clip_ticks": T, "batch_size": 5, "mix_records": 3, "eval_stride": T}
-    return pipeline.Source.open(
+    return record_source.RecordSource.open(
         config.DataConfig(records=str(folder), **(values | data)), "train"
     )
 
@@ -377,9 +378,9 @@ def test_missing_and_cut_shards_are_named_at_once(damaged):
 def test_a_split_that_is_empty_and_records_that_are_not_named(folder):
     data = config.DataConfig(records=str(folder))
     with pytest.raises(errors.DataError, match="no recording is in the split 'dev'"):
-        pipeline.Source.open(data, "dev")
+        record_source.RecordSource.open(data, "dev")
     with pytest.raises(errors.ConfigError, match="--records: must name a folder"):
-        pipeline.Source.open(dataclasses.replace(data, records=""), "train")
+        record_source.RecordSource.open(dataclasses.replace(data, records=""), "train")
 
 
 def test_the_background_follows_the_frames(tmp_path):

@@ -23,6 +23,7 @@ from avexp_tf.data import framing
 from avexp_tf.data import manifest as manifest_lib
 from avexp_tf.data import parts
 from avexp_tf.data import prepare
+from avexp_tf.data import records_folder
 from avexp_tf.data import verify
 from tests.end_to_end import scripts
 
@@ -56,7 +57,7 @@ def _reference(tmp_path_factory):
 def test_a_finished_folder_holds_shards_and_manifest_only(reference, tmp_path):
     manifest = write(tmp_path)
     assert folders.tree(tmp_path) == reference
-    assert os.listdir(tmp_path).count(prepare.PARTS) == 0
+    assert os.listdir(tmp_path).count(records_folder.PARTS) == 0
     assert manifest == manifest_lib.Manifest.load(tmp_path)
     named = [s.file for split in manifest.splits.values() for s in split.shards]
     assert sorted([*named, "manifest.json"]) == sorted(reference)
@@ -244,9 +245,11 @@ def test_what_is_done_before_an_error_is_not_done_again(reference, tmp_path, n_w
     with pytest.raises(errors.DataError, match="r9: is broken"):
         write(tmp_path, broken, n_workers=n_workers)
     names = folders.tree(tmp_path)
-    assert not [name for name in names if not name.startswith(prepare.PARTS)]
+    assert not [name for name in names if not name.startswith(records_folder.PARTS)]
     assert not [name for name in names if ".tmp-" in name]
-    assert parts.load(broken, broken.recordings()[0], RECORDS, tmp_path / prepare.PARTS)
+    assert parts.load(
+        broken, broken.recordings()[0], RECORDS, tmp_path / records_folder.PARTS
+    )
 
     # Now the first recording can't be read: it is not asked for.
     write(tmp_path, array_corpus.ArrayCorpus(LENGTHS, fails_at="r0"))
@@ -264,7 +267,7 @@ def test_damaged_parts_are_written_again(reference, tmp_path):
         ("r3", lambda path, sidecar: os.unlink(sidecar)),
         ("r4", lambda path, sidecar: pathlib.Path(sidecar).write_text("[]")),
     ):
-        damage(*parts.paths(tmp_path / prepare.PARTS, recording_id))
+        damage(*parts.paths(tmp_path / records_folder.PARTS, recording_id))
     write(tmp_path)
     assert folders.tree(tmp_path) == reference
 
@@ -273,7 +276,7 @@ def test_a_part_with_a_flipped_byte_never_becomes_a_shard(reference, tmp_path):
     broken = array_corpus.ArrayCorpus(LENGTHS, fails_at="r9")
     with pytest.raises(errors.DataError):
         write(tmp_path, broken)
-    path, _ = parts.paths(tmp_path / prepare.PARTS, "r5")
+    path, _ = parts.paths(tmp_path / records_folder.PARTS, "r5")
     data = bytearray(pathlib.Path(path).read_bytes())
     data[len(data) // 2] ^= 1
     pathlib.Path(path).write_bytes(data)
@@ -393,7 +396,7 @@ def test_sigkill_takes_the_workers_along_and_the_next_run_goes_on(reference, tmp
     command = [sys.executable, str(script)]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
-    while not list(folder.glob(f"{prepare.PARTS}/*/*.json")):
+    while not list(folder.glob(f"{records_folder.PARTS}/*/*.json")):
         assert process.poll() is None, "it ended before it could be killed"
         time.sleep(0.02)
     children = _descendants(process.pid)
@@ -405,7 +408,7 @@ def test_sigkill_takes_the_workers_along_and_the_next_run_goes_on(reference, tmp
         assert time.monotonic() < deadline, "workers outlive the run"
         time.sleep(0.05)
     assert not (folder / manifest_lib.FILE_NAME).exists()
-    n_done = len(list(folder.glob(f"{prepare.PARTS}/*/*.json")))
+    n_done = len(list(folder.glob(f"{records_folder.PARTS}/*/*.json")))
     assert 0 < n_done < len(LENGTHS)
     subprocess.run(command, env=environment, stderr=subprocess.DEVNULL, check=True)
     assert folders.tree(folder) == reference

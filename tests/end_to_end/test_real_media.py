@@ -17,8 +17,8 @@ import pytest
 from avexp_tf import config
 from avexp_tf.corpora.affwild2 import corpus as affwild2
 from avexp_tf.data import condition
-from avexp_tf.data import pipeline
 from avexp_tf.data import prepare
+from avexp_tf.data import record_source
 from avexp_tf.evaluation import sweep
 from avexp_tf.features import extract
 from avexp_tf.features import settings
@@ -130,7 +130,7 @@ def test_presence_switches_once_where_it_is_seen(predicted):
 @pytest.mark.slow
 def test_predictions_of_files_are_those_of_records(made, predicted):
     model = trained_model.TrainedModel.load(made / "run")
-    source = pipeline.Source.open(model.run_dir.config().data, "validation")
+    source = record_source.RecordSource.open(model.run_dir.config().data, "validation")
     path = made / "predictions.csv"
     sweep.evaluate([model], source, [condition.NONE], [1], path)
     with open(path) as file:

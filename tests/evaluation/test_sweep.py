@@ -11,6 +11,7 @@ from avexp_tf import errors
 from avexp_tf.corpora import synthetic
 from avexp_tf.corpora.synthetic import optimum
 from avexp_tf.data import pipeline
+from avexp_tf.data import record_source
 from avexp_tf.evaluation import protocol
 from avexp_tf.evaluation import sweep
 from avexp_tf.evaluation import sweep_result as sweep_results
@@ -50,7 +51,7 @@ class Swept:
             self.models.append(trained_model.TrainedModel.load(path))
         self.data = self.models[0].run_dir.config().data
         self.predictions = folder / "predictions.csv"
-        self.source = pipeline.Source.open(self.data, "validation")
+        self.source = record_source.RecordSource.open(self.data, "validation")
         self.result = sweep.evaluate(
             self.models, self.source, CONDITIONS, SEEDS, self.predictions
         )

@@ -15,8 +15,8 @@ from absl import flags
 
 from avexp_tf import errors
 from avexp_tf import termination
-from avexp_tf.data import pipeline
 from avexp_tf.data import prepare
+from avexp_tf.data import record_source
 from avexp_tf.data import simulator
 from avexp_tf.live import __main__ as command
 from avexp_tf.live import call_losses
@@ -101,7 +101,7 @@ def test_without_losses_every_backend_says_what_a_call_says(folder, tmp_path):
         for path in saved_model.extra(folder / "export" / "1").iterdir()
         if path.suffix in (".json", ".md")
     }
-    source = pipeline.Source.open(run_dir.config().data, "train")
+    source = record_source.RecordSource.open(run_dir.config().data, "train")
     converted = litert.convert(run_dir, source, ("float32",), packed)
     (tmp_path / "model.tflite").write_bytes(converted["float32"])
     models = {

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from avexp_tf import config
-from avexp_tf.data import pipeline
 from avexp_tf.data import prepare
+from avexp_tf.data import record_source
 from avexp_tf.features import backbones
 from avexp_tf.features import detection
 from avexp_tf.features import extract
@@ -191,7 +191,7 @@ def test_run_directory_and_export_give_the_same_call(tmp_path):
         config.DataConfig(records=str(tmp_path / "records"), clip_ticks=12),
         config.ModelConfig(d_model=8, num_heads=2, ff_dim=16, num_layers=1),
     )
-    source = pipeline.Source.open(experiment.data, "train")
+    source = record_source.RecordSource.open(experiment.data, "train")
     run_dir = run_dirs.RunDir(tmp_path / "run")
     run_dir.begin(experiment, source.manifest)
     model = trained_model.build(experiment, source.manifest)

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from avexp_tf import config
 from avexp_tf.data import condition
-from avexp_tf.data import pipeline
+from avexp_tf.data import record_source
 from avexp_tf.evaluation import sweep
 from avexp_tf.serving import parity
 from avexp_tf.serving import record_signature
@@ -46,7 +46,7 @@ def test_every_word_for_it_gives_what_keras_gives(run_dir, module):
     found = parity.measure(
         trained_model.load(run_dir),
         [parity.Candidate("module", parity.FLOAT32, call)],
-        pipeline.Source.open(run_dir.config().data, "train"),
+        record_source.RecordSource.open(run_dir.config().data, "train"),
         TESTED,
         latency_rounds=1,
     )
@@ -82,7 +82,7 @@ def test_examples_show_the_scene_too(run_dir, module, tmp_path):
     model = trained_model.TrainedModel.load(run_dir.path)
     data = run_dir.config().data
     path = tmp_path / "predictions.csv"
-    source = pipeline.Source.open(data, "train")
+    source = record_source.RecordSource.open(data, "train")
     sweep.evaluate([model], source, [condition.NONE], [1], path)
     rows = np.genfromtxt(path, delimiter=",", names=True, dtype=None, encoding=None)
     records = record_signature.RecordPredictor(

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 from avexp_tf import config
-from avexp_tf.data import pipeline
+from avexp_tf.data import record_source
 from avexp_tf.serving import check
 from avexp_tf.serving import export_config
 from avexp_tf.serving import parity
@@ -107,7 +107,7 @@ def _found(session, served, tmp_path_factory):
             parity.Candidate("openvino", OTHER_READER, in_ov, default),
             parity.Candidate("onnx", OTHER_READER, in_onnx, default),
         ],
-        pipeline.Source.open(small_run.data_of(served.records), "train"),
+        record_source.RecordSource.open(small_run.data_of(served.records), "train"),
         export_config.CONDITIONS,
         latency_rounds=1,
     )

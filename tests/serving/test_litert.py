@@ -16,7 +16,7 @@ from ai_edge_litert import interpreter as interpreters
 from ai_edge_litert import schema_py_generated as schema
 
 from avexp_tf import errors
-from avexp_tf.data import pipeline
+from avexp_tf.data import record_source
 from avexp_tf.serving import check
 from avexp_tf.serving import export_config
 from avexp_tf.serving import litert
@@ -301,6 +301,6 @@ def add(capsys, run, version, variant):
 def test_another_model_is_told(served, tmp_path):
     other = dataclasses.replace(small_run.MODEL, ff_dim=8)
     run_dir = small_run.make_run(tmp_path / "run", served.records, other)
-    source = pipeline.Source.open(small_run.data_of(served.records), "train")
+    source = record_source.RecordSource.open(small_run.data_of(served.records), "train")
     with pytest.raises(errors.DataError, match="was not made of .*run: its settings"):
         shipping.compare(served.export, run_dir, source, GATE)

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from avexp_tf.data import pipeline
+from avexp_tf.data import record_source
 from avexp_tf.serving import check
 from avexp_tf.serving import parity
 from avexp_tf.serving import parity_report
@@ -49,7 +49,7 @@ def _found(served):
     return parity.measure(
         trained_model.load(served.run_dir),
         candidates,
-        pipeline.Source.open(data, "train"),
+        record_source.RecordSource.open(data, "train"),
         TESTED,
         latency_rounds=2,
     )

@@ -15,8 +15,8 @@ from avexp_tf import errors
 from avexp_tf import recording
 from avexp_tf.data import clips
 from avexp_tf.data import condition
-from avexp_tf.data import pipeline
 from avexp_tf.data import prepare
+from avexp_tf.data import record_source
 from avexp_tf.evaluation import sweep
 from avexp_tf.serving import model_source
 from avexp_tf.serving import predictor
@@ -51,7 +51,7 @@ def make_run(path, records, model_config):
         ),
         model_config,
     )
-    source = pipeline.Source.open(experiment.data, "train")
+    source = record_source.RecordSource.open(experiment.data, "train")
     run_dir = run_dirs.RunDir(path)
     run_dir.begin(experiment, source.manifest)
     model = trained_model.build(experiment, source.manifest)
@@ -65,7 +65,7 @@ def make_run(path, records, model_config):
 def evaluated(made):
     """{recording: [n, 2]} as `avexp-evaluate --predictions` writes it."""
     model = trained_model.TrainedModel.load(made / "run")
-    source = pipeline.Source.open(model.run_dir.config().data, "train")
+    source = record_source.RecordSource.open(model.run_dir.config().data, "train")
     path = made / "predictions.csv"
     sweep.evaluate([model], source, [condition.NONE], [1], path)
     found = {}

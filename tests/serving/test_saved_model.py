@@ -19,6 +19,7 @@ from avexp_tf.data import condition
 from avexp_tf.data import manifest as manifest_lib
 from avexp_tf.data import pipeline
 from avexp_tf.data import prepare
+from avexp_tf.data import record_source
 from avexp_tf.serving import check
 from avexp_tf.serving import export_config
 from avexp_tf.serving import litert
@@ -152,7 +153,7 @@ def test_a_model_without_context_or_layers_is_exported(tmp_path):
     run = small_runs.write_run(tmp_path / "run", experiment)
     version = saved_model.export(run, tmp_path / "export")  # with warm-up requests
     assert check.largest_difference(version, run, experiment.data) < 1e-5
-    source = pipeline.Source.open(experiment.data, "validation")
+    source = record_source.RecordSource.open(experiment.data, "validation")
     assert litert.convert(run_dirs.RunDir(run), source, ("float32",), {})["float32"]
     raw = [record.numpy() for record in tf.data.TFRecordDataset(_shards(source))]
     served = tf.saved_model.load(str(version)).signatures["examples"]
@@ -292,7 +293,7 @@ def test_a_run_without_weights(runs, tmp_path):
 
 def test_the_request_is_what_a_client_has(records, runs):
     """Raw LLDs, zeros without sound, and flags instead of source maps."""
-    source = pipeline.Source.open(data_of(records), "validation")
+    source = record_source.RecordSource.open(data_of(records), "validation")
     tested = condition.parse("each:frame_zero:0.5")
     batches = pipeline.evaluation_batches(source, [(((tested,),), 3)])
     batch = {name: value.numpy() for name, value in next(iter(batches)).items()}

@@ -15,6 +15,7 @@ import tensorflow as tf
 from avexp_tf import config
 from avexp_tf.data import condition
 from avexp_tf.data import pipeline
+from avexp_tf.data import record_source
 from avexp_tf.data import schema
 from avexp_tf.evaluation import sweep
 from avexp_tf.models import sweep_predictor
@@ -46,7 +47,7 @@ def _loaded(served):
 def _batch(served):
     """A batch under all conditions, and what Keras predicts, [B, K, T, 2]."""
     data = small_run.data_of(served.records)
-    source = pipeline.Source.open(data, "train")
+    source = record_source.RecordSource.open(data, "train")
     ablations = [(((condition.parse(text),),), 1) for text in CONDITIONS]
     tensors = next(iter(pipeline.evaluation_batches(source, ablations)))
     batch = {name: tensor.numpy() for name, tensor in tensors.items()}
@@ -191,7 +192,7 @@ def test_clips_of_a_batch_know_nothing_of_each_other(loaded):
 def test_examples_give_what_evaluation_measured(served, loaded, tmp_path):
     model = trained_model.TrainedModel.load(served.run)
     data = small_run.data_of(served.records)
-    source = pipeline.Source.open(data, "train")
+    source = record_source.RecordSource.open(data, "train")
     path = tmp_path / "predictions.csv"
     sweep.evaluate([model], source, [condition.NONE], [1], path)
     with open(path) as file:

@@ -5,7 +5,7 @@ import small_runs
 import tensorflow as tf
 from hypothesis import strategies as st
 
-from avexp_tf.data import pipeline
+from avexp_tf.data import record_source
 from avexp_tf.training import largest_batch
 from avexp_tf.training import learner as learner_lib
 
@@ -33,8 +33,8 @@ def test_a_trial_takes_batches_of_the_records(tmp_path, monkeypatch):
     settings = small_runs.experiment(small_runs.write_records(tmp_path / "records"))
     learner = learner_lib.Learner(
         settings,
-        pipeline.Source.open(settings.data, "train"),
-        pipeline.Source.open(settings.data, "dev"),
+        record_source.RecordSource.open(settings.data, "train"),
+        record_source.RecordSource.open(settings.data, "dev"),
         tf.distribute.get_strategy(),
     )
     seen = []

@@ -7,6 +7,7 @@ import pytest
 from avexp_tf import config
 from avexp_tf.data import pipeline
 from avexp_tf.data import prepare
+from avexp_tf.data import record_source
 from avexp_tf.objectives import moments
 from avexp_tf.training import scoring
 
@@ -27,7 +28,7 @@ def batches_of(folder, stride, batch_size=5):
     data = config.DataConfig(
         records=str(folder), clip_ticks=T, eval_stride=stride, batch_size=batch_size
     )
-    source = pipeline.Source.open(data, "train")
+    source = record_source.RecordSource.open(data, "train")
     return pipeline.evaluation_batches(source, [((), 0), ((), 1)])
 
 

@@ -13,6 +13,7 @@ from avexp_tf import cluster
 from avexp_tf import config
 from avexp_tf import errors
 from avexp_tf.data import pipeline
+from avexp_tf.data import record_source
 from avexp_tf.training import experiment
 from tests.end_to_end import scripts
 
@@ -66,10 +67,12 @@ def test_a_data_service_gives_every_clip_once(records):
 
 def test_a_data_service_can_not_skip_damaged_records_or_draw_per_batch(records):
     data = config.DataConfig(records=str(records), on_corrupt="skip")
-    source = pipeline.Source.open(data, "train")
+    source = record_source.RecordSource.open(data, "train")
     with pytest.raises(errors.ConfigError, match="--on_corrupt=skip: does not work"):
         pipeline.training_batches(source, [()], 0, 0, data_service="grpc://localhost:1")
-    source = pipeline.Source.open(config.DataConfig(records=str(records)), "train")
+    source = record_source.RecordSource.open(
+        config.DataConfig(records=str(records)), "train"
+    )
     with pytest.raises(errors.ConfigError, match="/ are drawn per batch"):
         pipeline.training_batches(
             source, [(), ()], 0, 0, data_service="grpc://localhost:1"

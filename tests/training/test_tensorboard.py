@@ -109,12 +109,12 @@ def test_figures_are_of_the_epochs_that_were_asked_for(run):
 def test_curves_are_the_ccc_of_the_sweep(run, tmp_path):
     run_dir, settings = run
     from avexp_tf.data import condition
-    from avexp_tf.data import pipeline
+    from avexp_tf.data import record_source
     from avexp_tf.evaluation import sweep
     from avexp_tf.models import sweep_predictor
 
     model = trained_model.TrainedModel.load(run_dir.path)
-    source = pipeline.Source.open(settings.data, "dev")
+    source = record_source.RecordSource.open(settings.data, "dev")
     drawn = dev_figures.draw_robustness(
         tmp_path, 7, source, sweep_predictor.SweepPredictor(model.model).predict
     )

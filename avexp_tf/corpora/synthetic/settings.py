@@ -8,69 +8,70 @@ import math
 
 import numpy as np
 
-from avexp_tf import config
 from avexp_tf import errors
-from avexp_tf.config import option
+from avexp_tf import options
 
 TICK_RATE_HZ = 30.0
 
 
 @dataclasses.dataclass(frozen=True)
-class SyntheticConfig(config.Checked):
+class SyntheticConfig(options.Checked):
     """The state-space model that the corpus is drawn from.
 
     Attributes: each has its help text; see `avexp-prepare --help`. A noise is a
     variance, in units of the variance of the state that it covers, per tick.
     """
 
-    synthetic_seed: int = option(0, "Seed of the corpus.", minimum=0)
-    video_dim: int = option(4096, "Video features per frame; even.", minimum=4)
-    audio_dim: int = option(65, "LLDs per tick.", minimum=2)
-    train_speakers: int = option(60, "Speakers in train.", minimum=1)
-    dev_speakers: int = option(10, "Speakers in dev.", minimum=0)
-    validation_speakers: int = option(20, "Speakers in validation.", minimum=0)
-    recordings_per_speaker: int = option(2, "Recordings of each speaker.", minimum=1)
-    min_ticks: int = option(1200, "Shortest recording, in ticks.", minimum=1)
-    max_ticks: int = option(2400, "Longest recording, in ticks.", minimum=1)
-    valence_secs: float = option(
+    synthetic_seed: int = options.option(0, "Seed of the corpus.", minimum=0)
+    video_dim: int = options.option(4096, "Video features per frame; even.", minimum=4)
+    audio_dim: int = options.option(65, "LLDs per tick.", minimum=2)
+    train_speakers: int = options.option(60, "Speakers in train.", minimum=1)
+    dev_speakers: int = options.option(10, "Speakers in dev.", minimum=0)
+    validation_speakers: int = options.option(20, "Speakers in validation.", minimum=0)
+    recordings_per_speaker: int = options.option(
+        2, "Recordings of each speaker.", minimum=1
+    )
+    min_ticks: int = options.option(1200, "Shortest recording, in ticks.", minimum=1)
+    max_ticks: int = options.option(2400, "Longest recording, in ticks.", minimum=1)
+    valence_secs: float = options.option(
         2.0, "Time constant of valence, in seconds.", minimum=0.001
     )
-    arousal_secs: float = option(
+    arousal_secs: float = options.option(
         2.0, "Time constant of arousal, in seconds.", minimum=0.001
     )
-    video_noise: float = option(
+    video_noise: float = options.option(
         0.5, "Noise of valence and of arousal in one video frame.", minimum=1e-6
     )
-    audio_valence_noise: float = option(
+    audio_valence_noise: float = options.option(
         120.0, "Noise of valence in one LLD row.", minimum=1e-6
     )
-    audio_arousal_noise: float = option(
+    audio_arousal_noise: float = options.option(
         3.0, "Noise of arousal in one LLD row.", minimum=1e-6
     )
-    nuisance: float = option(
+    nuisance: float = options.option(
         0.25,
         "Spread of the features in directions that carry neither valence nor arousal, "
         "where the noise in those that do has spread 1.",
         minimum=0.0,
     )
-    speaker: float = option(
+    speaker: float = options.option(
         0.5,
         "Spread over speakers of their offset in the directions of --nuisance.",
         minimum=0.0,
     )
-    video_offset: float = option(
+    video_offset: float = options.option(
         2.0,
         "Spread over dimensions of the video features' mean before they are rectified: "
         "how far from the data a frame of zeros lies.",
         minimum=0.0,
     )
-    no_face: float = option(
+    no_face: float = options.option(
         0.05, "Share of ticks without a face.", minimum=0.0, maximum=0.9
     )
-    silence: float = option(
+    silence: float = options.option(
         0.1, "Share of ticks without sound.", minimum=0.0, maximum=0.9
     )
-    gap_secs: float = option(
+    gap_secs: float = options.option(
         1.5, "Mean length of a stretch of --no_face or of --silence.", minimum=0.05
     )
 
