@@ -18,6 +18,7 @@ from avexp_tf.serving import export_config
 from avexp_tf.serving import litert
 from avexp_tf.serving import litert_model
 from avexp_tf.serving import parity
+from avexp_tf.serving import parity_result
 from avexp_tf.serving import predictor
 from avexp_tf.serving import requests
 from avexp_tf.serving import saved_model
@@ -31,7 +32,9 @@ SERVER = "server"  # and the address
 _NOT_TAKEN = {"video_only": ("audio",), "audio_only": ("video", "background")}
 
 
-def saved_model_candidate(version_dir: str | os.PathLike[str]) -> parity.Candidate:
+def saved_model_candidate(
+    version_dir: str | os.PathLike[str],
+) -> parity_result.Candidate:
     """Returns an export as a candidate.
 
     Raises:
@@ -49,12 +52,17 @@ def saved_model_candidate(version_dir: str | os.PathLike[str]) -> parity.Candida
         found = function(**{name: tf.constant(request[name]) for name in names})
         return np.stack([found[target].numpy() for target in config.TARGETS], axis=-1)
 
-    return parity.Candidate(
-        SAVED_MODEL, parity.FLOAT32, call, n_bytes=_size_of(pathlib.Path(version_dir))
+    return parity_result.Candidate(
+        SAVED_MODEL,
+        parity_result.FLOAT32,
+        call,
+        n_bytes=_size_of(pathlib.Path(version_dir)),
     )
 
 
-def litert_candidates(*folders: str | os.PathLike[str]) -> list[parity.Candidate]:
+def litert_candidates(
+    *folders: str | os.PathLike[str],
+) -> list[parity_result.Candidate]:
     """Returns LiteRT files as candidates, in the order of `VARIANTS`.
 
     Args:
@@ -70,7 +78,7 @@ def litert_candidates(*folders: str | os.PathLike[str]) -> list[parity.Candidate
         if path:
             model = litert_model.LiteRt(path)
             found.append(
-                parity.Candidate(
+                parity_result.Candidate(
                     f"{LITERT}{name}",
                     variant.allowance,
                     model.call,
@@ -80,7 +88,7 @@ def litert_candidates(*folders: str | os.PathLike[str]) -> list[parity.Candidate
     return found
 
 
-def server_candidate(address: str) -> parity.Candidate:
+def server_candidate(address: str) -> parity_result.Candidate:
     """Returns the model that a server runs as a candidate.
 
     Args:
@@ -112,7 +120,7 @@ def server_candidate(address: str) -> parity.Candidate:
         ]
         return np.concatenate(parts)
 
-    return parity.Candidate(f"{SERVER} {address}", parity.FLOAT32, call)
+    return parity_result.Candidate(f"{SERVER} {address}", parity_result.FLOAT32, call)
 
 
 def source_of(

@@ -25,7 +25,7 @@ from avexp_tf.data import pipeline
 from avexp_tf.data import record_source
 from avexp_tf.serving import litert_metadata
 from avexp_tf.serving import litert_model
-from avexp_tf.serving import parity
+from avexp_tf.serving import parity_result
 from avexp_tf.serving import requests
 from avexp_tf.serving import saved_functions
 from avexp_tf.serving import signatures
@@ -47,20 +47,20 @@ class Variant:
     """
 
     what: str
-    allowance: parity.Allowance
+    allowance: parity_result.Allowance
 
 
 VARIANTS = {
-    "float32": Variant("float32", parity.FLOAT32),
-    "float16": Variant("weights in float16", parity.Allowance(ccc=0.005)),
+    "float32": Variant("float32", parity_result.FLOAT32),
+    "float16": Variant("weights in float16", parity_result.Allowance(ccc=0.005)),
     "dynamic_int8": Variant(
         "weights in int8, activations quantised as they come",
-        parity.Allowance(ccc=0.005),
+        parity_result.Allowance(ccc=0.005),
     ),
     "int8": Variant(
         "matrix products up to the fusion in int8, weights and activations, calibrated "
         "on train records",
-        parity.Allowance(ccc=0.01),
+        parity_result.Allowance(ccc=0.01),
     ),
 }
 

@@ -28,6 +28,7 @@ from avexp_tf.data import record_source
 from avexp_tf.models import sweep_predictor
 from avexp_tf.objectives import moments
 from avexp_tf.serving import export_config
+from avexp_tf.serving import parity_result
 from avexp_tf.serving import requests
 from avexp_tf.serving import signatures
 
@@ -35,139 +36,14 @@ _LOSS_SEED = 1
 _FACE_LOST = "video:face_zero:0.5"  # of models that show the scene instead
 
 
-@dataclasses.dataclass(frozen=True)
-class Allowance:
-    """How far a candidate may be from Keras.
-
-    Attributes:
-      output: Largest absolute difference of an output; None if it does not count.
-      ccc: Largest drop of a target's CCC under any condition; None likewise.
-    """
-
-    output: float | None = None
-    ccc: float | None = None
-
-    def holds(self, largest: float, drops: Sequence[float]) -> bool:
-        """Tells whether differences are within it; a NaN never is."""
-        if self.output is not None and not largest <= self.output:
-            return False
-        return self.ccc is None or all(drop <= self.ccc for drop in drops)
-
-    def __str__(self) -> str:
-        if self.output is not None:
-            return f"{self.output:g} in output"
-        return f"{self.ccc:g} CCC"
-
-
-FLOAT32 = Allowance(output=1e-5)
-
-
-@dataclasses.dataclass(frozen=True)
-class Candidate:
-    """Something that was made of the model.
-
-    Attributes:
-      name: For the report.
-      allowance: How far it may be from Keras.
-      call: Takes a signature's name and its inputs, gives valence and arousal, float32
-        [B, T, 2].
-      signatures: Of `serving_default` and `sources`, those that it has.
-      n_bytes: Its size on disk; 0 if it has none.
-    """
-
-    name: str
-    allowance: Allowance
-    call: Callable[[str, requests.Arrays], np.ndarray]
-    signatures: tuple[str, ...] = (signatures.DEFAULT, signatures.SOURCES)
-    n_bytes: int = 0
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """One candidate, called by one signature, under one condition.
-
-    Attributes:
-      candidate: Its name.
-      signature: The signature.
-      condition: The condition.
-      largest: Largest absolute difference of an output.
-      mean: Mean absolute difference.
-      keras_ccc: CCC of Keras, by target; NaN where no label is valid.
-      ccc_drop: By how much the candidate's is lower, by target; 0 where there is none.
-      passed: Whether the allowance holds.
-    """
-
-    candidate: str
-    signature: str
-    condition: str
-    largest: float
-    mean: float
-    keras_ccc: dict[str, float]
-    ccc_drop: dict[str, float]
-    passed: bool
-
-
-@dataclasses.dataclass(frozen=True)
-class Parity:
-    """What the gate found.
-
-    Attributes:
-      rows: One per candidate, signature and condition.
-      candidates: What was compared.
-      latency_ms: Median time of one clip per candidate, and of `keras`.
-      n_clips: Clips that were compared.
-      clip_ticks: Their length.
-      split: Where they are from.
-      broken: Candidates that failed to run: {name: why}.
-    """
-
-    rows: tuple[Row, ...]
-    candidates: tuple[Candidate, ...]
-    latency_ms: dict[str, float]
-    n_clips: int
-    clip_ticks: int
-    split: str
-    broken: dict[str, str]
-
-    def passes(self, name: str) -> bool:
-        """Tells whether a candidate passed under all conditions."""
-        if name in self.broken:
-            return False
-        return all(row.passed for row in self.rows if row.candidate == name)
-
-    @property
-    def passed(self) -> bool:
-        """Whether all of them passed."""
-        return all(self.passes(candidate.name) for candidate in self.candidates)
-
-    def renamed(self, old: str, new: str) -> Parity:
-        """Returns the same with another name for a candidate."""
-
-        def of(name: str) -> str:
-            return new if name == old else name
-
-        return dataclasses.replace(
-            self,
-            rows=tuple(
-                dataclasses.replace(row, candidate=of(row.candidate))
-                for row in self.rows
-            ),
-            candidates=tuple(
-                dataclasses.replace(one, name=of(one.name)) for one in self.candidates
-            ),
-            latency_ms={of(name): ms for name, ms in self.latency_ms.items()},
-            broken={of(name): why for name, why in self.broken.items()},
-        )
-
-
 def measure(
     model: keras.Model,
-    candidates: Sequence[Candidate],
+    candidates: Sequence[parity_result.Candidate],
     source: record_source.RecordSource,
     tested: Sequence[str] = export_config.CONDITIONS,
     max_recordings: int = 0,
     latency_rounds: int = 20,
-) -> Parity:
+) -> parity_result.Parity:
     """Compares candidates with the model that they were made of.
 
     Args:
@@ -197,7 +73,7 @@ def measure(
         raise errors.DataError(
             f"{source.data.records}: the split {source.split} has no clip to compare on"
         )
-    return Parity(
+    return parity_result.Parity(
         rows=tuple(gate.rows()),
         candidates=tuple(candidates),
         latency_ms=gate.latency_ms(latency_rounds),
@@ -256,7 +132,7 @@ class _Gate:
     def __init__(
         self,
         model: keras.Model,
-        candidates: Sequence[Candidate],
+        candidates: Sequence[parity_result.Candidate],
         manifest: manifests.Manifest,
         tested: list[str],
     ):
@@ -330,7 +206,7 @@ class _Gate:
             one = self._sums.setdefault((candidate.name, *key), _Sum())
             one.add(predicted, expected, labels)
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self) -> Iterator[parity_result.Row]:
         allowances = {one.name: one.allowance for one in self._candidates}
         order = [candidate.name for candidate in self._candidates]
         found = sorted(self._sums.items(), key=lambda item: order.index(item[0][0]))
@@ -340,7 +216,7 @@ class _Gate:
             drops = np.nan_to_num(expected - moments.ccc_of(one.moments), nan=0.0)
             if not np.isfinite(one.largest):
                 drops = np.full_like(drops, np.inf)
-            yield Row(
+            yield parity_result.Row(
                 candidate=name,
                 signature=signature,
                 condition=self._tested[k],
@@ -366,7 +242,7 @@ class _Gate:
                     times[name].append((time.perf_counter() - began) * 1e3)
         return {name: statistics.median(found) for name, found in times.items()}
 
-    def _call_of(self, candidate: Candidate) -> Callable[[], Any]:
+    def _call_of(self, candidate: parity_result.Candidate) -> Callable[[], Any]:
         signature = candidate.signatures[0]
         return lambda: candidate.call(signature, self._clip[signature])
 

@@ -13,14 +13,14 @@ from typing import Any
 from avexp_tf import config
 from avexp_tf import files
 from avexp_tf import typed_json
-from avexp_tf.serving import parity
+from avexp_tf.serving import parity_result
 
 JSON_NAME = "parity.json"
 MARKDOWN_NAME = "parity.md"
 
 
 def write(
-    found: parity.Parity,
+    found: parity_result.Parity,
     folder: str | os.PathLike[str],
     left_out: Mapping[str, str] | None = None,
 ) -> str:
@@ -45,12 +45,12 @@ def write(
     return told
 
 
-def text(found: parity.Parity, left_out: Mapping[str, str] | None = None) -> str:
+def text(found: parity_result.Parity, left_out: Mapping[str, str] | None = None) -> str:
     """Returns the report for people, written nowhere; args as `write` has them."""
     return markdown(to_json(found, left_out or {}))
 
 
-def to_json(found: parity.Parity, left_out: Mapping[str, str]) -> dict[str, Any]:
+def to_json(found: parity_result.Parity, left_out: Mapping[str, str]) -> dict[str, Any]:
     """Returns what was found as JSON values; what is not finite becomes null."""
     return {
         "passed": all(
@@ -91,13 +91,13 @@ def to_json(found: parity.Parity, left_out: Mapping[str, str]) -> dict[str, Any]
     }
 
 
-def why_failed(found: parity.Parity, name: str) -> str:
+def why_failed(found: parity_result.Parity, name: str) -> str:
     """Returns in one line why a candidate failed; empty if it passed."""
     (one,) = [each for each in found.candidates if each.name == name]
     return "" if found.passes(name) else _why(found, one)
 
 
-def _why(found: parity.Parity, one: parity.Candidate) -> str:
+def _why(found: parity_result.Parity, one: parity_result.Candidate) -> str:
     if one.name in found.broken:
         return f"it can't be run: {found.broken[one.name]}"
     rows = [row for row in found.rows if row.candidate == one.name and not row.passed]

@@ -24,6 +24,7 @@ from avexp_tf.serving import litert
 from avexp_tf.serving import model_card
 from avexp_tf.serving import parity
 from avexp_tf.serving import parity_report
+from avexp_tf.serving import parity_result
 from avexp_tf.serving import saved_model
 from avexp_tf.training import run_dir as run_dirs
 from avexp_tf.training import trained_model
@@ -156,8 +157,8 @@ def compare(
     run_dir: run_dirs.RunDir,
     source: record_source.RecordSource,
     gate: export_config.GateConfig,
-    others: Sequence[parity.Candidate] = (),
-) -> parity.Parity:
+    others: Sequence[parity_result.Candidate] = (),
+) -> parity_result.Parity:
     """Runs the gate over an export.
 
     Args:
@@ -184,8 +185,8 @@ def _measure(
     run_dir: run_dirs.RunDir,
     source: record_source.RecordSource,
     gate: export_config.GateConfig,
-    others: Sequence[parity.Candidate],
-) -> parity.Parity:
+    others: Sequence[parity_result.Candidate],
+) -> parity_result.Parity:
     return parity.measure(
         trained_model.load(run_dir, precision="float32"),
         [check.saved_model_candidate(version_dir), *others],
@@ -200,7 +201,7 @@ def _variant(folder: str | os.PathLike[str], name: str) -> pathlib.Path:
     return pathlib.Path(folder) / f"{name}{litert.SUFFIX}"
 
 
-def _failed_variants(found: parity.Parity) -> dict[str, str]:
+def _failed_variants(found: parity_result.Parity) -> dict[str, str]:
     """The LiteRT variants that may stay behind and must: {name: why}."""
     return {
         one.name: parity_report.why_failed(found, one.name)

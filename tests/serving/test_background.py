@@ -9,6 +9,7 @@ from avexp_tf.data import condition
 from avexp_tf.data import record_source
 from avexp_tf.evaluation import sweep
 from avexp_tf.serving import parity
+from avexp_tf.serving import parity_result
 from avexp_tf.serving import record_signature
 from avexp_tf.serving import signatures
 from avexp_tf.training import trained_model
@@ -45,7 +46,7 @@ def test_every_word_for_it_gives_what_keras_gives(run_dir, module):
 
     found = parity.measure(
         trained_model.load(run_dir),
-        [parity.Candidate("module", parity.FLOAT32, call)],
+        [parity_result.Candidate("module", parity_result.FLOAT32, call)],
         record_source.RecordSource.open(run_dir.config().data, "train"),
         TESTED,
         latency_rounds=1,

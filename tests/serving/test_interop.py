@@ -16,13 +16,14 @@ from avexp_tf.data import record_source
 from avexp_tf.serving import check
 from avexp_tf.serving import export_config
 from avexp_tf.serving import parity
+from avexp_tf.serving import parity_result
 from avexp_tf.serving import signatures
 from avexp_tf.serving import warmup
 from avexp_tf.training import trained_model
 from tests.serving import running_server
 from tests.serving import small_run
 
-OTHER_READER = parity.Allowance(output=1e-4)
+OTHER_READER = parity_result.Allowance(output=1e-4)
 
 
 @pytest.fixture(scope="module", name="session")
@@ -103,9 +104,9 @@ def _found(session, served, tmp_path_factory):
     return parity.measure(
         trained_model.load(served.run_dir),
         [
-            parity.Candidate("session", parity.FLOAT32, in_session, both),
-            parity.Candidate("openvino", OTHER_READER, in_ov, default),
-            parity.Candidate("onnx", OTHER_READER, in_onnx, default),
+            parity_result.Candidate("session", parity_result.FLOAT32, in_session, both),
+            parity_result.Candidate("openvino", OTHER_READER, in_ov, default),
+            parity_result.Candidate("onnx", OTHER_READER, in_onnx, default),
         ],
         record_source.RecordSource.open(small_run.data_of(served.records), "train"),
         export_config.CONDITIONS,

@@ -23,7 +23,7 @@ from avexp_tf.serving import litert
 from avexp_tf.serving import litert_metadata
 from avexp_tf.serving import litert_model
 from avexp_tf.serving import model_source
-from avexp_tf.serving import parity
+from avexp_tf.serving import parity_result
 from avexp_tf.serving import shipping
 from tests.serving import small_run
 
@@ -37,7 +37,9 @@ def _shipped(served, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         for name, variant in litert.VARIANTS.items():
             if variant.allowance.output is None:
-                wide = dataclasses.replace(variant, allowance=parity.Allowance(ccc=2))
+                wide = dataclasses.replace(
+                    variant, allowance=parity_result.Allowance(ccc=2)
+                )
                 patch.setitem(litert.VARIANTS, name, wide)
         return shipping.ship(
             served.run,
@@ -205,7 +207,7 @@ def test_what_is_no_model_is_told(folder, tmp_path, broken, message):
 
 def test_what_loses_too_much_is_left_out(served, tmp_path, monkeypatch):
     tight = dataclasses.replace(
-        litert.VARIANTS["dynamic_int8"], allowance=parity.Allowance(ccc=-1.0)
+        litert.VARIANTS["dynamic_int8"], allowance=parity_result.Allowance(ccc=-1.0)
     )
     monkeypatch.setitem(litert.VARIANTS, "dynamic_int8", tight)
     shipped = shipping.ship(
@@ -272,7 +274,7 @@ def test_variants_join_those_that_are_there(served, version, capsys, monkeypatch
     assert add(capsys, served.run, version, "float32")[0] == 0
     before = content_of(folder)
     tight = dataclasses.replace(
-        litert.VARIANTS["float16"], allowance=parity.Allowance(ccc=-1.0)
+        litert.VARIANTS["float16"], allowance=parity_result.Allowance(ccc=-1.0)
     )
     monkeypatch.setitem(litert.VARIANTS, "float16", tight)
     code, stdout, _ = add(capsys, served.run, version, "float16")

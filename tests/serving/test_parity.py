@@ -9,15 +9,16 @@ from avexp_tf.data import record_source
 from avexp_tf.serving import check
 from avexp_tf.serving import parity
 from avexp_tf.serving import parity_report
+from avexp_tf.serving import parity_result
 from avexp_tf.training import trained_model
 from tests.serving import small_run
 
 TESTED = ("none", "audio:clip_zero:1", "each:frame_repeat:0.5")
 
 
-def changed(candidate, name, change, allowance=parity.FLOAT32):
+def changed(candidate, name, change, allowance=parity_result.FLOAT32):
     """A candidate that predicts something else."""
-    return parity.Candidate(
+    return parity_result.Candidate(
         name, allowance, lambda *request: change(candidate.call(*request))
     )
 
@@ -35,7 +36,7 @@ def crash(values):
 @pytest.fixture(name="found", scope="module")
 def _found(served):
     right = check.saved_model_candidate(served.export)
-    loose = parity.Allowance(ccc=0.001)
+    loose = parity_result.Allowance(ccc=0.001)
     candidates = [
         right,
         changed(right, "shifted", lambda v: v + 2e-5),
