@@ -44,6 +44,14 @@ def two_replicas():
     return strategies.choose(virtual_cpus=2)
 
 
+def of_any_size(batch):
+    """A data set of one batch, for which one graph is traced whatever its size."""
+    signature = tf.nest.map_structure(
+        lambda values: tf.TensorSpec([None, *values.shape[1:]], values.dtype), batch
+    )
+    return tf.data.Dataset.from_generator(lambda: [batch], output_signature=signature)
+
+
 def train(strategy, batches, max_norm=0.0, sgd=False):
     keras.utils.set_random_seed(1)
     with strategy.scope():
@@ -53,10 +61,8 @@ def train(strategy, batches, max_norm=0.0, sgd=False):
             made = keras.optimizers.SGD(0.1)
     run = trainer.Trainer(model, made, strategy)
     losses = []
-    for inputs, labels in batches:
-        n_clips = len(inputs["valid"])
-        data = tf.data.Dataset.from_tensor_slices((inputs, labels)).batch(n_clips)
-        losses += list(run.losses(data))
+    for batch in batches:
+        losses += list(run.losses(of_any_size(batch)))
     return [weight.numpy() for weight in model.trainable_variables], losses
 
 
