@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import hashlib
+import io
 import os
 import pathlib
 import secrets
 import shutil
 import time
+from collections.abc import Callable
 from collections.abc import Collection
+from collections.abc import Iterable
 from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import IO
+from typing import Any
 
 from avexp_tf import errors
 
@@ -51,6 +57,31 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
             raise  # what the block read may break too, and says so itself
         reason = _reason(error)
         raise errors.DataError(f"{path}: can't be written: {reason}") from error
+
+
+@contextlib.contextmanager
+def replacing_table(
+    path: str | os.PathLike[str], columns: Sequence[str]
+) -> Iterator[Callable[[Iterable[Sequence[Any]]], None]]:
+    """Opens a CSV file that takes its name only when the block ends well.
+
+    Args:
+      path: The final name; see `replacing`.
+      columns: The first line.
+
+    Yields:
+      Takes the next lines.
+
+    Raises:
+      errors.DataError: as `replacing`.
+    """
+    with replacing(path) as binary:
+        text = io.TextIOWrapper(binary, encoding="utf-8", newline="")
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(columns)
+        yield writer.writerows
+        text.flush()
+        text.detach()
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:

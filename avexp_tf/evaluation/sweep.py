@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import dataclasses
 import os
 from collections.abc import Iterator
@@ -202,12 +201,7 @@ def _prediction_writer(
     if path is None:
         yield lambda segment: None
         return
-    with files.replacing(path) as binary:
-        import io
-
-        text = io.TextIOWrapper(binary, encoding="utf-8", newline="")
-        writer = csv.writer(text)
-        writer.writerow(PREDICTION_COLUMNS)
+    with files.replacing_table(path, PREDICTION_COLUMNS) as write_lines:
 
         def write(segment: scoring.SegmentPredictions) -> None:
             labels = [
@@ -217,7 +211,7 @@ def _prediction_writer(
             for model, predicted in zip(models, segment.predicted, strict=False):
                 for (condition, seed), values in zip(sweep, predicted, strict=True):
                     start = [model.name, model.train_seed, str(condition), seed]
-                    writer.writerows(
+                    write_lines(
                         [
                             *start,
                             segment.recording_id,
@@ -230,8 +224,6 @@ def _prediction_writer(
                     )
 
         yield write
-        text.flush()
-        text.detach()
 
 
 def check_names(models: Sequence[trained_model.TrainedModel]) -> None:

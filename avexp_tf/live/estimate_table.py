@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
 import os
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -52,13 +50,8 @@ def writing(
     Raises:
       errors.DataError: if it can't be written.
     """
-    with files.replacing(path) as binary:
-        text = io.TextIOWrapper(binary, encoding="utf-8", newline="")
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        yield lambda estimates: writer.writerows(_line(one) for one in estimates)
-        text.flush()
-        text.detach()
+    with files.replacing_table(path, COLUMNS) as write:
+        yield lambda estimates: write(_line(one) for one in estimates)
 
 
 def _line(one: recognizer.Estimate) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import io
 import os
 from collections.abc import Callable
 from collections.abc import Iterable
@@ -48,13 +47,8 @@ def writing(
     Raises:
       errors.DataError: if it can't be written.
     """
-    with files.replacing(path) as binary:
-        text = io.TextIOWrapper(binary, encoding="utf-8", newline="")
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        yield lambda ticks: writer.writerows(_lines(ticks))
-        text.flush()
-        text.detach()
+    with files.replacing_table(path, COLUMNS) as write:
+        yield lambda ticks: write(_lines(ticks))
 
 
 def read(path: str | os.PathLike[str], n_ticks: int) -> Iterator[media_predictor.Ticks]:
