@@ -71,8 +71,9 @@ def test_names_are_what_is_listed():
         avexp_tf.trian  # noqa: B018
 
 
-def test_records_train_a_compiled_model(records):
-    model = avexp_tf.build_model(records, **MODEL)
+@pytest.mark.parametrize("variant", ["audio_visual", "video_only", "audio_only"])
+def test_records_train_a_compiled_model(records, variant):
+    model = avexp_tf.build_model(records, variant=variant, **MODEL)
     batches = avexp_tf.load_records(records, ablation="video:frame_zero:0.5", **DATA)
     history = model.fit(batches, verbose=0)
     assert np.isfinite(history.history["loss"]).all()
@@ -81,6 +82,11 @@ def test_records_train_a_compiled_model(records):
     assert -1 <= found["valence_ccc"] <= 1
     # Keras's mean losses are of too many batches where it does not know their number.
     assert dev.cardinality() == len(list(dev)) > 1
+    inputs, _ = next(iter(dev))
+    own = {name: inputs[name] for name in model.input}
+    np.testing.assert_allclose(
+        model.predict(inputs, verbose=0)["valence"], model(own)["valence"], atol=1e-6
+    )
 
 
 def test_the_same_seed_and_epoch_give_the_same_batches(records):

@@ -8,6 +8,7 @@ numbers and the same arithmetic, with C times less audio to read, copy and send.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -32,11 +33,25 @@ class InputDims:
     context_ticks: int = 60
 
 
+@keras.saving.register_keras_serializable("avexp_tf")
+class CrossmodalTransformer(keras.Model):
+    """A functional model that looks in a dict for its own inputs alone.
+
+    So that `fit`, `evaluate` and `predict` of a one-branch variant take the clips that
+    every other model takes: Keras goes by the place of an input, not by its name.
+    """
+
+    def call(self, inputs: Mapping[str, Any], training: bool | None = None) -> Any:
+        """Predicts; `inputs` may hold more than the model takes."""
+        own = {name: inputs[name] for name in self.input}
+        return super().call(own, training=training)
+
+
 def build(
     model_config: config.ModelConfig,
     dims: InputDims,
     precision: str = "float32",
-) -> keras.Model:
+) -> CrossmodalTransformer:
     """Builds the model.
 
     Args:
@@ -79,7 +94,7 @@ def build(
     # Fusion and head.
     fusion = _fusion(modalities, model_config, policy)
     outputs = fusion({name: fusion_inputs[name] for name in fusion.input})
-    return keras.Model(inputs, outputs, name="crossmodal_transformer")
+    return CrossmodalTransformer(inputs, outputs, name="crossmodal_transformer")
 
 
 def _modalities(variant: str) -> tuple[str, ...]:

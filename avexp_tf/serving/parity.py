@@ -138,7 +138,6 @@ class _Gate:
     ):
         self.n_clips = 0
         self.broken: dict[str, str] = {}
-        self._model = model
         self._run = tf.function(
             lambda inputs: model(inputs, training=False),
             reduce_retracing=True,
@@ -176,10 +175,9 @@ class _Gate:
         self, batch: requests.Arrays, k: int
     ) -> tuple[requests.Arrays, requests.Arrays]:
         """The request of a condition, and what Keras takes for it."""
-        inputs = requests.presence_inputs(batch, k, self._manifest.layout)
         return (
             requests.of_presence(batch, k, self._manifest),
-            {name: inputs[name] for name in self._model.input},
+            requests.presence_inputs(batch, k, self._manifest.layout),
         )
 
     def _compare(

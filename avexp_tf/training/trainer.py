@@ -106,7 +106,6 @@ class Trainer:
         self, inputs: dict[str, tf.Tensor], labels: dict[str, tf.Tensor]
     ) -> tf.Tensor:
         context = tf.distribute.get_replica_context()
-        inputs = {name: inputs[name] for name in self._model.input}
         variables = self._model.trainable_variables
         with tf.GradientTape() as tape:
             predicted = self._model(inputs, training=True)
