@@ -69,6 +69,7 @@ class LiveSound:
     def end(self) -> None:
         """Says that no sound will come."""
         self._ended = True
+        self._buffer.settle()
 
     def lasts_beyond(self, secs: float) -> bool:
         """Returns whether there is a sample at or after a time."""

@@ -15,8 +15,9 @@ class SoundBuffer:
     """Puts blocks of sound in their places on one line of samples.
 
     Stamps tremble: a block that starts within 20 ms, and within half of its length, of
-    where another one ends goes on from there; beyond that its stamp is believed. Where
-    blocks overlap, the first to come counts.
+    where another one ends goes on from there; beyond that its stamp is believed. That is
+    decided in the order of the stamps, once the block is due: what comes before it may
+    still be under way. Where blocks overlap, the earlier one counts.
 
     Args:
       most_ahead: Samples that are kept beyond those that were taken.
@@ -32,15 +33,19 @@ class SoundBuffer:
         self._samples = np.zeros(most_ahead, np.int16)
         self._known = np.zeros(most_ahead, bool)
         self._known_before = False  # whether the sample before `start` came
+        self._waiting: list[tuple[int, np.ndarray]] = []  # not due: place, samples
+        self._n_waiting = 0  # their samples
 
     @property
     def end(self) -> int:
         """One after the last sample that came; `start` where none is waiting."""
         places = np.flatnonzero(self._known)
-        return self.start + (int(places[-1]) + 1 if len(places) else 0)
+        known = self.start + (int(places[-1]) + 1 if len(places) else 0)
+        return max([known, *(place + len(block) for place, block in self._waiting)])
 
     def clear(self) -> None:
         """Lets go of everything."""
+        self._waiting, self._n_waiting = [], 0
         self._known[:] = False
         self._samples[:] = 0
         self._known_before = False
@@ -57,8 +62,17 @@ class SoundBuffer:
           samples: int16 [n].
           place: Where its stamp says that it starts.
         """
-        tolerance = min(_TOLERANCE, len(samples) // 2 - 1)
-        first = self._snapped(place - self.start, tolerance)
+        if self.start <= place <= self.start + len(self._samples) - len(samples):
+            self._waiting.append((place, samples))
+            self._n_waiting += len(samples)
+            # Of a sender that says the same time again and again.
+            if self._n_waiting > 2 * len(self._samples):
+                self.settle()
+        else:
+            self._put(samples, place)
+
+    def _put(self, samples: np.ndarray, place: int) -> None:
+        first = self._snapped(place - self.start, _tolerance(samples))
         stop = first + len(samples)
         known_from, known_to = max(first, 0), min(stop, len(self._samples))
         self.n_dropped += len(samples) - max(known_to - known_from, 0)
@@ -68,6 +82,22 @@ class SoundBuffer:
         new = samples[known_from - first : known_to - first]
         self._samples[span] = np.where(self._known[span], self._samples[span], new)
         self._known[span] = True
+
+    def settle(self, stop: int | None = None) -> None:
+        """Decides where blocks belong.
+
+        Args:
+          stop: Of those that may reach to before this place; None takes all.
+        """
+        due, waiting = [], []
+        for place, block in self._waiting:
+            is_due = stop is None or place - _tolerance(block) < stop
+            (due if is_due else waiting).append((place, block))
+        if due:
+            self._waiting = waiting
+            self._n_waiting = sum(len(block) for _, block in waiting)
+            for place, block in sorted(due, key=lambda one: one[0]):
+                self._put(block, place)
 
     def take(self, stop: int) -> np.ndarray:
         """Removes the samples before a place; what did not come is zeros.
@@ -81,6 +111,7 @@ class SoundBuffer:
         n_taken = stop - self.start
         if n_taken <= 0:
             return np.zeros(0, np.int16)
+        self.settle(stop)
         taken = self._samples[:n_taken].copy()
         self._known_before = bool(self._known[n_taken - 1])
         for array in (self._samples, self._known):
@@ -101,3 +132,7 @@ class SoundBuffer:
         if not len(ends):
             return place
         return int(ends[np.argmin(np.abs(ends - place))])
+
+
+def _tolerance(samples: np.ndarray) -> int:
+    return min(_TOLERANCE, len(samples) // 2 - 1)

@@ -74,13 +74,16 @@ def test_blocks_of_sound_of_any_size_give_the_same(tmp_path):
     np.testing.assert_array_equal(one, other)
 
 
-def call(n_secs, rate_hz=30.0):
-    """A call of a face and a voice, in time."""
+def call(n_secs, rate_hz=30.0, block_sizes=(320, 320)):
+    """A call of a face and a voice, in time; its blocks of sound are of any size."""
     sound = calls.voice(n_secs)
+    rng = np.random.default_rng(0)
     packets = []
-    for k in range(round(n_secs * 50)):
-        piece = sound[k * 320 : (k + 1) * 320]
-        packets.append((k / 50, "audio", piece))
+    start = 0
+    while start < len(sound):
+        stop = start + int(rng.integers(*block_sizes, endpoint=True))
+        packets.append((start / calls.RATE, "audio", sound[start:stop]))
+        start = stop
     for k in range(round(n_secs * rate_hz)):
         packets.append((k / rate_hz, "video", calls.picture(True, 60 + k % 99)))
     return packets
@@ -108,9 +111,10 @@ def _patient(monkeypatch):
     monkeypatch.setattr(live_sound, "_PATIENCE_SECS", 60.0)
 
 
+@pytest.mark.parametrize("block_sizes", [(320, 320), (200, 600)])
 @pytest.mark.usefixtures("_patient")
-def test_packets_out_of_order_within_the_delay_change_nothing():
-    packets = call(3.0)
+def test_packets_out_of_order_within_the_delay_change_nothing(block_sizes):
+    packets = call(3.0, block_sizes=block_sizes)
     rng = np.random.default_rng(1)
     with calls.recognizer_of(delay_secs=0.7) as live:
         found = []
