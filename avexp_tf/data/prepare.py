@@ -144,9 +144,14 @@ def prepare(
         if manifest:
             return manifest
     files.make_folder(out / records_folder.PARTS)
-    with files.only_one(out / records_folder.PARTS / "lock"):
+    with files.only_one(out / records_folder.PARTS / records_folder.LOCK):
         records_folder.remove_temporaries(out)
-        manifest = finished() or _write(job, write_parts)
+        try:
+            manifest = finished()
+        except errors.AvexpError:
+            records_folder.remove_unused_parts(out)
+            raise
+        manifest = manifest or _write(job, write_parts)
         records_folder.remove_leftovers(out, manifest)
     return manifest
 

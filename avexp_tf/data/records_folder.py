@@ -23,6 +23,7 @@ from avexp_tf.data import manifest as manifest_lib
 from avexp_tf.data import shard_reader
 
 PARTS = ".parts"  # the folder of what each recording has become
+LOCK = "lock"  # in it, held while one process prepares
 
 
 def refuse_run(out: str | os.PathLike[str], names: Collection[str]) -> None:
@@ -115,6 +116,12 @@ def remove_temporaries(out: pathlib.Path) -> None:
         out.glob(f"{files.TEMPORARY}*"), (out / PARTS).glob(f"*/{files.TEMPORARY}*")
     ):
         path.unlink(missing_ok=True)
+
+
+def remove_unused_parts(out: pathlib.Path) -> None:
+    """Removes the folder of parts again if nothing but its lock was made."""
+    if os.listdir(out / PARTS) == [LOCK]:
+        shutil.rmtree(out / PARTS)
 
 
 def remove_leftovers(out: pathlib.Path, manifest: manifest_lib.Manifest) -> None:

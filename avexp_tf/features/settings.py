@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 from avexp_tf import errors
 from avexp_tf import options
@@ -115,16 +116,16 @@ class FeatureConfig(options.Checked):
         """Returns `onnx_mean` as three numbers.
 
         Raises:
-          errors.ConfigError: if it is not one number or three.
+          errors.ConfigError: if it is not one finite number or three.
         """
         shown = ",".join(self.onnx_mean)
         try:
             values = [float(value) for value in self.onnx_mean]
         except ValueError:
             values = []
-        if len(values) not in (1, 3):
+        if len(values) not in (1, 3) or not all(map(math.isfinite, values)):
             raise errors.ConfigError(
-                f"--onnx_mean={shown}: must be one number, or three with commas"
+                f"--onnx_mean={shown}: must be one finite number, or three with commas"
             )
         first, second, third = values * 3 if len(values) == 1 else values
         return first, second, third

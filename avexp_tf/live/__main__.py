@@ -169,11 +169,11 @@ def _serve_page(live: settings.LiveConfig) -> int:
         # Two models and the networks that see: pictures are passed over where it must
         # be, and the curves stay at the present.
         live = dataclasses.replace(live, visual_budget="adaptive")
+    runtime.set_up()
     from avexp_tf.live import page
     from avexp_tf.live import page_config
 
     page.check(values.page_port)
-    runtime.set_up()
     config = page_config.open_page(
         values.model, values.robust_model, live, values.example, *_visual_flags()
     )

@@ -15,9 +15,9 @@ class SoundBuffer:
     """Puts blocks of sound in their places on one line of samples.
 
     Stamps tremble: a block that starts within 20 ms, and within half of its length, of
-    where another one ends goes on from there; beyond that its stamp is believed. That is
-    decided in the order of the stamps, once the block is due: what comes before it may
-    still be under way. Where blocks overlap, the earlier one counts.
+    where another one ends goes on from there; beyond that its stamp is believed. That
+    is decided in the order of the stamps, once the block is due: what comes before it
+    may still be under way. Where blocks overlap, the earlier one counts.
 
     Args:
       most_ahead: Samples that are kept beyond those that were taken.
@@ -41,7 +41,8 @@ class SoundBuffer:
         """One after the last sample that came; `start` where none is waiting."""
         places = np.flatnonzero(self._known)
         known = self.start + (int(places[-1]) + 1 if len(places) else 0)
-        return max([known, *(place + len(block) for place, block in self._waiting)])
+        ends = [place + len(block) for place, block in self._waiting]
+        return max([known, *ends])
 
     def clear(self) -> None:
         """Lets go of everything."""
@@ -89,10 +90,11 @@ class SoundBuffer:
         Args:
           stop: Of those that may reach to before this place; None takes all.
         """
-        due, waiting = [], []
-        for place, block in self._waiting:
-            is_due = stop is None or place - _tolerance(block) < stop
-            (due if is_due else waiting).append((place, block))
+        due: list[tuple[int, np.ndarray]] = []
+        waiting: list[tuple[int, np.ndarray]] = []
+        for one in self._waiting:
+            is_due = stop is None or one[0] - _tolerance(one[1]) < stop
+            (due if is_due else waiting).append(one)
         if due:
             self._waiting = waiting
             self._n_waiting = sum(len(block) for _, block in waiting)

@@ -134,7 +134,10 @@ class UrlSource:
         reformatter = av.video.reformatter.VideoReformatter()
         resampler = resamplers.Resampler(audio_reader.SAMPLE_RATE_HZ)
         try:
-            for packet in self._container.demux(self._streams):
+            packets = self._container.demux(self._streams)
+            if self._is_file:
+                packets = containers.interleaved(packets, len(self._streams))
+            for packet in packets:
                 for frame in _decoded(packet):
                     if self._stopped.is_set():
                         return

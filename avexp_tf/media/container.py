@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import heapq
+import math
 import os
 import pathlib
+from collections.abc import Iterable
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +18,7 @@ from avexp_tf import errors
 # A recording is one local file. Play lists and session descriptions name further files
 # or hosts, and FFmpeg might go and read those.
 _REFUSED_FORMATS = frozenset({"concat", "dash", "hls", "rtsp", "sdp", "tty"})
+_LONGEST_CHUNK_SECS = 10.0  # of one stream, before the other's of that time
 # Pixels that are wider or narrower still come from a damaged header.
 _PIXEL_ASPECTS = (1 / 8, 8)
 
@@ -91,6 +95,43 @@ def packets(container: Any, streams: Any) -> Iterator[Any]:
         if packet is None:
             return
         yield packet
+
+
+def interleaved(packets: Iterable[Any], n_streams: int) -> Iterator[Any]:
+    """Yields packets in the order of their times, whatever the file's own order is.
+
+    A file may hold a second of pictures before the sound of that second.
+
+    Args:
+      packets: Of all the streams; if they raise, what came before that comes first.
+      n_streams: How many there are.
+    """
+    waiting: list[tuple[float, int, Any]] = []
+    newest: dict[int, float] = {}  # by stream
+    broke_off: Exception | None = None
+    left = enumerate(packets)
+    while True:
+        try:
+            count, packet = next(left)
+        except StopIteration:
+            break
+        except Exception as error:
+            broke_off = error
+            break
+        secs = newest.get(packet.stream_index, -math.inf)
+        if packet.dts is not None and packet.time_base is not None:
+            secs = max(secs, float(packet.dts * packet.time_base))
+        newest[packet.stream_index] = secs
+        heapq.heappush(waiting, (secs, count, packet))
+        # Nothing older comes of any stream; or one of them has nothing here.
+        until = min(newest.values()) if len(newest) == n_streams else -math.inf
+        until = max(until, max(newest.values()) - _LONGEST_CHUNK_SECS)
+        while waiting and waiting[0][0] <= until:
+            yield heapq.heappop(waiting)[2]
+    while waiting:
+        yield heapq.heappop(waiting)[2]
+    if broke_off is not None:
+        raise broke_off
 
 
 def pixel_aspect(stream: Any) -> float:

@@ -138,6 +138,6 @@ def test_what_does_not_fit_ends_in_one_line(tmp_path):
         with pytest.raises(errors.DataError, match=message) as caught:
             backbones.make(settings.FeatureConfig(**config))
         assert "\n" not in str(caught.value)
-    for mean in (("1", "2"), ("x",)):
+    for mean in (("1", "2"), ("x",), ("nan",), ("1", "inf", "1")):
         with pytest.raises(errors.ConfigError, match="--onnx_mean="):
             settings.FeatureConfig(visual_backbone=name, onnx_mean=mean)

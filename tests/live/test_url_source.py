@@ -65,6 +65,34 @@ def test_a_stream_is_followed_by_its_own_stamps(talk):
         server.shutdown()
 
 
+def test_a_file_in_chunks_is_followed_whole(talk, tmp_path):
+    """The sound of a second comes after its pictures, and is not late for that."""
+    (tmp_path / "served").mkdir()
+    target = tmp_path / "served" / "a.mp4"
+    movflags = {"movflags": "empty_moov+default_base_moof", "frag_duration": "900000"}
+    with (
+        av.open(str(talk)) as source,
+        av.open(str(target), "w", options=movflags) as to,
+    ):
+        copies = {
+            "video": to.add_stream_from_template(source.streams.video[0]),
+            "audio": to.add_stream("aac", rate=16_000, layout="mono"),
+        }
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = copies["video"]
+                to.mux(packet)
+        source.seek(0)
+        for frame in source.decode(audio=0):
+            to.mux(copies["audio"].encode(frame))
+        to.mux(copies["audio"].encode(None))
+    handler = functools.partial(Quiet, directory=str(target.parent))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        follow(f"http://127.0.0.1:{server.server_port}/a.mp4")
+        server.shutdown()
+
+
 @pytest.fixture
 def paced():
     """Serves MPEG-TS by its own stamps: {path: [bytes, seconds before it is sent]}."""
