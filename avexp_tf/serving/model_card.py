@@ -6,19 +6,15 @@ or a path.
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import datetime
-import math
-import os
-import pathlib
 from collections.abc import Iterable
 from collections.abc import Mapping
+from collections.abc import Sequence
 from importlib import metadata
 from typing import Any
 
 from avexp_tf import config
-from avexp_tf import errors
 from avexp_tf.data import manifest as manifests
 from avexp_tf.serving import signatures
 from avexp_tf.training import run_dir as run_dirs
@@ -27,9 +23,13 @@ JSON_NAME = "model_card.json"
 MARKDOWN_NAME = "model_card.md"
 FORMAT = 1
 
-_RESULTS = "sweep/results.csv"
 _PACKAGES = ("avexp-tf", "tensorflow", "keras", "numpy")
-_KEYS = ("modality", "pattern", "p", "loss_seed", "target", "ccc", "n_ticks")
+# By the clock of the corpus.
+_TICKS = {
+    "30hz": "30 ticks a second",
+    "frames": "a tick at every frame of the video",
+    "": "ticks as far apart as those of the training records",
+}
 
 REFERENCE = (
     "Parthasarathy and Sundaram, Training Strategies to Handle Missing Modalities for "
@@ -57,67 +57,6 @@ LICENCES = {
 }
 
 
-def metrics(
-    run_dir: run_dirs.RunDir, results: str | os.PathLike[str] = ""
-) -> dict[str, Any]:
-    """Collects what was measured of a model.
-
-    Args:
-      run_dir: Its run directory.
-      results: `results.csv` of a sweep; empty looks into the run directory.
-
-    Returns:
-      `dev`: epoch and CCC of the best epoch. `test`: one entry per condition, loss
-      seed and target of the sweep, empty if there was none.
-
-    Raises:
-      errors.DataError: if `results` is given and can't be read, or does not hold this
-        model.
-    """
-    found: dict[str, Any] = {"dev": run_dir.result() or {}, "test": []}
-    path = pathlib.Path(results) if results else run_dir.path / _RESULTS
-    if not results and not path.is_file():
-        return found
-    train = run_dir.config().train
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-    except OSError as error:
-        raise errors.DataError(f"{path}: can't be read: {error.strerror}") from None
-    except (ValueError, csv.Error) as error:
-        raise errors.DataError(f"{path}: is no table: {error}") from None
-    missing = {*_KEYS, "model", "train_seed"}.difference(*map(set, rows[:1]))
-    if missing:
-        raise errors.DataError(f"{path}: has no column {', '.join(sorted(missing))}")
-    for row in rows:
-        if row["model"] == train.name and row["train_seed"] == str(train.seed):
-            found["test"].append(_result(row, path))
-    if results and not found["test"]:
-        raise errors.DataError(
-            f"{path}: has no result of the model {train.name} with seed {train.seed}"
-        )
-    return found
-
-
-def _result(row: dict[str, str], path: pathlib.Path) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = {
-            "modality": row["modality"],
-            "pattern": row["pattern"],
-            "p": float(row["p"]),
-            "loss_seed": int(row["loss_seed"]),
-            "target": row["target"],
-            # An empty cell: there was no valid label.
-            "ccc": float(row["ccc"]) if row["ccc"] else None,
-            "n_ticks": int(row["n_ticks"]),
-        }
-        if not all(map(math.isfinite, (found["p"], found["ccc"] or 0.0))):
-            raise ValueError(f"p={row['p']}, ccc={row['ccc']}: must be finite numbers")
-        return found
-    except ValueError as error:
-        raise errors.DataError(f"{path}: {error}") from None
-
-
 def card(
     run_dir: run_dirs.RunDir,
     specs: Mapping[str, signatures.Specs],
@@ -128,7 +67,7 @@ def card(
     Args:
       run_dir: Where the model came from.
       specs: Inputs of every signature.
-      measured: Of `metrics`.
+      measured: Of `measured_results.load`.
     """
     manifest = run_dir.manifest()
     experiment = run_dir.config()
@@ -146,6 +85,8 @@ def card(
         features["context_ticks"] = layout.context_ticks
         features["context_before"] = layout.context_before
         sound["audio_statistics"] = manifest.audio_statistics.to_json()
+    labels = manifest.splits["train"].label_ticks
+    learned = [name for name, n in zip(config.TARGETS, labels, strict=True) if n]
     return {
         "format": FORMAT,
         "name": experiment.train.name,
@@ -163,12 +104,15 @@ def card(
         },
         "outputs": {
             target: f"float32 [B, T], about -1 to 1: expressed {target}"
+            + ("" if target in learned else "; not learned, train has no label of it")
             for target in config.TARGETS
         },
         "features": features | {"clip_ticks": experiment.data.clip_ticks},
         **sound,
         "training": {
             "corpus": manifest.corpus_name,
+            "ticks": _TICKS[_clock(manifest)],
+            "targets": learned,
             "splits": {name: _split(split) for name, split in manifest.splits.items()},
             "model": config.to_dict(experiment.model),
             "train": config.to_dict(experiment.train),
@@ -200,7 +144,7 @@ def markdown(values: Mapping[str, Any]) -> str:
         "",
         "## Inputs",
         "",
-        "B clips of T ticks, 30 ticks a second; the model was trained on clips of "
+        f"B clips of T ticks, {training['ticks']}; the model was trained on clips of "
         f"{features['clip_ticks']} ticks." + _rows_of_sound(features),
         "",
         "| signature | what | inputs |",
@@ -249,7 +193,7 @@ def markdown(values: Mapping[str, Any]) -> str:
         "",
         "## Measured",
         "",
-        *_measured(values["metrics"]),
+        *_measured(values["metrics"], training["targets"]),
         "",
         "## Licences",
         "",
@@ -287,13 +231,19 @@ def _licences(feature_names: Iterable[str]) -> list[str]:
     ]
 
 
-def _measured(measured: Mapping[str, Any]) -> list[str]:
+def _clock(manifest: manifests.Manifest) -> str:
+    if manifest.corpus_name == "synthetic":
+        return "30hz"
+    return str(manifest.corpus_config.get("clock", ""))
+
+
+def _measured(measured: Mapping[str, Any], targets: Sequence[str]) -> list[str]:
     lines = ["CCC, the concordance correlation coefficient; 1 is perfect."]
     dev = measured["dev"]
     if "best_dev_ccc" in dev:
         lines.append(
-            f"On dev, on which the epoch was chosen: {dev['best_dev_ccc']:.3f} (mean "
-            f"of both, epoch {dev['best_epoch']})."
+            f"On dev, on which the epoch was chosen: {dev['best_dev_ccc']:.3f} "
+            f"({' and '.join(targets)}, epoch {dev['best_epoch']})."
         )
     if not measured["test"]:
         return [*lines, "Not tested yet: avexp-evaluate measures it under losses."]
@@ -303,6 +253,8 @@ def _measured(measured: Mapping[str, Any]) -> list[str]:
         name = "none"
         if row["modality"] != "none":
             name = f"{row['modality']}:{row['pattern']}:{row['p']:g}"
+            if row["mean_burst"] is not None:
+                name += f", bursts of {row['mean_burst']:g} ticks"
         cells = table.setdefault(name, {target: [] for target in config.TARGETS})
         if row["ccc"] is not None:
             cells[row["target"]].append(row["ccc"])

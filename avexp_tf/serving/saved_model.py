@@ -32,6 +32,7 @@ from avexp_tf.data import manifest as manifests
 from avexp_tf.serving import about_signature
 from avexp_tf.serving import export_config
 from avexp_tf.serving import face_signature
+from avexp_tf.serving import measured_results
 from avexp_tf.serving import model_card
 from avexp_tf.serving import model_source
 from avexp_tf.serving import record_signature
@@ -113,7 +114,7 @@ def writing(
     base = pathlib.Path(base_dir)
     model = trained_model.load(run_dir, precision="float32")
     backbone = _backbone(run_dir.manifest(), settings, report)
-    metrics = model_card.metrics(run_dir, settings.results)
+    metrics = measured_results.load(run_dir, settings.results)
     files.make_folder(base)
     _next_version(base)  # refuses before the work
     with tempfile.TemporaryDirectory(dir=base, prefix=files.TEMPORARY) as folder:

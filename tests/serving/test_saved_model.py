@@ -20,9 +20,11 @@ from avexp_tf.data import manifest as manifest_lib
 from avexp_tf.data import pipeline
 from avexp_tf.data import prepare
 from avexp_tf.data import record_source
+from avexp_tf.evaluation import sweep_result
 from avexp_tf.serving import check
 from avexp_tf.serving import export_config
 from avexp_tf.serving import litert
+from avexp_tf.serving import measured_results
 from avexp_tf.serving import model_card
 from avexp_tf.serving import requests
 from avexp_tf.serving import saved_model
@@ -109,6 +111,47 @@ def test_the_card_is_of_what_the_model_takes(exports, runs):
         card = model_card.card(run_dir, specs, {})
         assert [line.split(",")[0] for line in card["licences"][1:-1]] == words
         assert ("audio_statistics" in card) == ("audio" in inputs)
+
+
+def test_the_card_tells_what_was_learned_and_measured(runs, tmp_path):
+    run_dir = run_dirs.RunDir(runs["video_only"])
+    train = run_dir.config().train
+    table = tmp_path / "results.csv"
+    lines = [
+        f"{train.name},{train.seed},{cells},1,valence,{ccc},,9"
+        for cells, ccc in (
+            ("none,none,0.0,", 0.5),
+            ("video,gilbert_elliott_zero,0.5,2.0", 0.4),
+            ("video,gilbert_elliott_zero,0.5,30.0", 0.2),
+        )
+    ]
+    table.write_text("\n".join([",".join(sweep_result.RESULT_COLUMNS), *lines]))
+    manifest = run_dir.manifest()
+    split = dataclasses.replace(manifest.splits["train"], label_ticks=(9, 0))
+    one_target = dataclasses.replace(
+        manifest, splits=dict(manifest.splits, train=split), corpus_name="table"
+    )
+    run_dir.manifest = lambda: one_target
+    run_dir.result = lambda: {"best_dev_ccc": 0.25, "best_epoch": 3}
+    specs = {signatures.DEFAULT: {"video": tf.TensorSpec([None], name="video")}}
+    card = model_card.card(run_dir, specs, measured_results.load(run_dir, table))
+    shown = model_card.markdown(card)
+    for line in (
+        "| none | 0.500 | - |",
+        "| video:gilbert_elliott_zero:0.5, bursts of 2 ticks | 0.400 | - |",
+        "| video:gilbert_elliott_zero:0.5, bursts of 30 ticks | 0.200 | - |",
+        "was chosen: 0.250 (valence, epoch 3)",
+        "expressed arousal; not learned",
+    ):
+        assert line in shown
+    assert "30 ticks a second" not in shown
+    for clock, words in (("30hz", "30 ticks a sec"), ("frames", "a tick at every fr")):
+        run_dir.manifest = lambda clock=clock: dataclasses.replace(
+            one_target, corpus_config={"clock": clock}
+        )
+        assert words in model_card.markdown(
+            model_card.card(run_dir, specs, {"dev": {}, "test": []})
+        )
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
