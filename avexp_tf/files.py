@@ -150,8 +150,8 @@ def local_path(path: str | os.PathLike[str]) -> pathlib.Path:
     """
     if "://" in os.fspath(path):
         raise errors.DataError(
-            f"{path}: must be a folder of this machine; only records, runs and exports "
-            "can lie elsewhere"
+            f"{path}: must be a folder of this machine; what can lie elsewhere are "
+            "records, runs and exports, but for those that are served or checked"
         )
     return pathlib.Path(path)
 

@@ -89,6 +89,20 @@ def test_records_train_a_compiled_model(records, variant):
     )
 
 
+def test_a_saved_model_is_read_by_another_process(records, tmp_path):
+    avexp_tf.build_model(records, **MODEL).save(tmp_path / "model.keras")
+    code = (
+        "import sys, keras, avexp_tf.models, avexp_tf.objectives\n"
+        "print(keras.models.load_model(sys.argv[1]).count_params())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "model.keras")],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0 and int(done.stdout) > 100, done.stderr
+
+
 def test_the_same_seed_and_epoch_give_the_same_batches(records):
     def first(**settings):
         batches = avexp_tf.load_records(
@@ -204,7 +218,8 @@ def test_records_to_evaluate_on_take_the_statistics_of_others(records, tmp_path)
 
 
 def test_a_run_and_its_export_predict_the_same(run, records, tmp_path):
-    exported = avexp_tf.export(run, tmp_path / "export", litert="float32")
+    settings = {"litert": "float32", "conditions": "none"}  # one, without a tuple
+    exported = avexp_tf.export(run, tmp_path / "export", **settings)
     assert exported == tmp_path / "export" / "1"
     extra = exported / "assets.extra"
     assert [file.name for file in (extra / "litert").iterdir()] == ["float32.tflite"]

@@ -50,8 +50,9 @@ def export(
         export_config.GateConfig,
         export_config.LiteRtConfig,
     )
-    if "litert" in settings:
-        settings["litert"] = arguments.texts("litert", settings["litert"])
+    for name in ("litert", "conditions"):
+        if name in settings:
+            settings[name] = arguments.texts(name, settings[name])
     content, gate, variants = arguments.sections(kinds, settings)
     run_dir, out = arguments.path("run_dir", run_dir), arguments.path("out", out)
     quiet.start_tensorflow()

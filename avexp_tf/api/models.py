@@ -31,7 +31,9 @@ def build_model(
 
     Returns:
       A functional model, compiled with Adam at the paper's rate, the CCC loss of the
-      batch and the CCC of all that was seen as metric.
+      batch and the CCC of all that was seen as metric. `keras.models.load_model` reads
+      what its `save` wrote once `avexp_tf.models` and `avexp_tf.objectives` are
+      imported.
 
     Raises:
       errors.ConfigError: if a setting is unknown or breaks its rule.

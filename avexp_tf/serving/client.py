@@ -34,6 +34,7 @@ _DEFAULT = "serving_default"
 _PADDED = "padded"
 _ABOUT = "about"
 _CARD = "model_card.json"
+_STREAMS = ("video", "audio", "background")  # float32 in every signature
 # Asked for together, so that all are of one version.
 _TOGETHER = (manifests.FILE_NAME, config.FILE_NAME, _CARD)
 _GONE = "the model that this began with was replaced: begin again"
@@ -87,7 +88,7 @@ class Client:
           inputs: All of its inputs by name.
 
         Returns:
-          Its outputs by name.
+          Its outputs by name; by REST an output that is the only one has none, "".
 
         Raises:
           client_errors.ServerError: one of its kinds.
@@ -143,7 +144,7 @@ class Client:
           client_errors.ServerError: one of its kinds; NotFoundError if no version is
             available.
         """
-        if self._model.version or self._model.label:
+        if self._model.version is not None or self._model.label:
             return self
         states = self.versions()
         ready = [one for one, state in states.items() if state == "AVAILABLE"]
@@ -229,15 +230,23 @@ class Client:
         return dict(zip(names, contents, strict=True))
 
     def _array(self, name: str, value: Any) -> np.ndarray:
-        """An input in a dtype that signatures use: floats become float32."""
+        """An input in a dtype that signatures use: float32, int32 for int64."""
         try:
             array = np.asarray(value)
         except ValueError as error:  # lists of several lengths
             raise self._refused(name, str(error)) from None
         kind = array.dtype.kind
-        if kind == "f":
+        if kind == "f" or (kind in "iu" and name in _STREAMS):
             with np.errstate(over="ignore"):  # the server refuses what is not finite
                 return array.astype(np.float32, copy=False)
+        if array.dtype == np.int64:  # of lists
+            limits = np.iinfo(np.int32)
+            if (
+                array.size
+                and not limits.min <= array.min() <= array.max() <= limits.max
+            ):
+                raise self._refused(name, "holds a number beyond int32")
+            return array.astype(np.int32)
         if kind not in "SU" and not tensor_proto.can_hold(array.dtype):
             raise self._refused(
                 name, f"has dtype {array.dtype}, which no signature takes"

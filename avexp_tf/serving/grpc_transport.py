@@ -119,8 +119,10 @@ class GrpcTransport:
             raise self._kind(code, details)(
                 f"{self.address}: {code.name}: {' '.join(details.split())[:500]}"
             ) from None
-        except ValueError as error:  # a closed channel
-            raise client_errors.UnavailableError(f"{self.address}: {error}") from None
+        except ValueError as error:  # a closed channel, which stays closed
+            raise client_errors.InvalidRequestError(
+                f"{self.address}: {error}"
+            ) from None
 
     def _kind(self, code: Any, details: str) -> type[client_errors.ServerError]:
         codes = self._grpc.StatusCode
@@ -140,7 +142,7 @@ class GrpcTransport:
 
 def _fill(spec: Any, model: transport.ModelName) -> None:
     spec.name = model.name
-    if model.version:
+    if model.version is not None:
         spec.version.value = model.version
     if model.label:
         spec.version_label = model.label

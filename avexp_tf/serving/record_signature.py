@@ -13,6 +13,7 @@ from avexp_tf.data import schema
 from avexp_tf.serving import signatures
 
 _MOST_TICKS = 1_000_000  # of one record, as `--segment_ticks` allows
+_CLIPS_AT_ONCE = 32  # whatever the records' length, memory is that of so many
 
 
 class RecordPredictor:
@@ -53,7 +54,7 @@ class RecordPredictor:
         records = self._parse(examples)
         n_ticks = records[schema.N_TICKS]
         record, start = self._clips(n_ticks)
-        predicted = self._predict_clips(records, record, start)
+        predicted = self._predict_in_pieces(records, record, start)
         return self._averaged(predicted, record, start, n_ticks)
 
     def _parse(self, examples: tf.Tensor) -> signatures.Tensors:
@@ -135,6 +136,44 @@ class RecordPredictor:
         is_clip = tf.concat([first, starts[:, 1:] > starts[:, :-1]], axis=1)
         place = tf.cast(tf.where(is_clip), tf.int32)  # [M, 2]
         return place[:, 0], tf.gather_nd(starts, place)
+
+    def _predict_in_pieces(
+        self, records: signatures.Tensors, record: tf.Tensor, start: tf.Tensor
+    ) -> signatures.Tensors:
+        """Predictions of all clips, [M, T] per target."""
+        n_clips = tf.size(record)
+        n_pieces = -(-n_clips // _CLIPS_AT_ONCE)
+
+        def one_piece(index: tf.Tensor, *found: tf.TensorArray) -> tuple:
+            piece = slice(
+                index * _CLIPS_AT_ONCE,
+                tf.minimum((index + 1) * _CLIPS_AT_ONCE, n_clips),
+            )
+            predicted = self._predict_clips(records, record[piece], start[piece])
+            return index + 1, *(
+                array.write(index, predicted[name])
+                for name, array in zip(config.TARGETS, found, strict=True)
+            )
+
+        arrays = [
+            tf.TensorArray(
+                tf.float32,
+                n_pieces,
+                infer_shape=False,
+                element_shape=[None, self._clip_ticks],
+            )
+            for _ in config.TARGETS
+        ]
+        _, *found = tf.while_loop(
+            lambda index, *_: index < n_pieces,
+            one_piece,
+            [tf.constant(0), *arrays],
+            parallel_iterations=1,
+        )
+        return {
+            name: array.concat()
+            for name, array in zip(config.TARGETS, found, strict=True)
+        }
 
     def _predict_clips(
         self, records: signatures.Tensors, record: tf.Tensor, start: tf.Tensor

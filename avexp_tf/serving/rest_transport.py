@@ -181,7 +181,7 @@ def _answers_no_http(error: Exception) -> bool:
 
 def _path(model: transport.ModelName) -> str:
     path = f"/v1/models/{urllib.parse.quote(model.name, safe='')}"
-    if model.version:
+    if model.version is not None:
         return f"{path}/versions/{model.version}"
     if model.label:
         return f"{path}/labels/{urllib.parse.quote(model.label, safe='')}"

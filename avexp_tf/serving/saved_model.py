@@ -157,7 +157,7 @@ def extra(version_dir: str | os.PathLike[str]) -> pathlib.Path:
     Raises:
       errors.DataError: if there is none: the folder is no export.
     """
-    folder = pathlib.Path(version_dir) / model_source.EXTRA
+    folder = files.local_path(version_dir) / model_source.EXTRA
     if not (folder / manifests.FILE_NAME).is_file():
         raise errors.DataError(
             f"{version_dir}: has no {model_source.EXTRA}/{manifests.FILE_NAME}: not an "

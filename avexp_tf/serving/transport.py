@@ -19,20 +19,20 @@ class ModelName:
 
     Attributes:
       name: As in models.config.
-      version: Its number; 0 takes the newest.
+      version: Its number; None takes the newest.
       label: A label, such as `stable`; empty takes none.
     """
 
     name: str = "avexp"
-    version: int = 0
+    version: int | None = None
     label: str = ""
 
     def __post_init__(self) -> None:
-        if self.version and self.label:
+        if self.version is not None and self.label:
             raise errors.ConfigError(
                 f"--version={self.version} --label={self.label}: give one of the two"
             )
-        if not 0 <= self.version <= version_folders.LARGEST:
+        if not 0 <= (self.version or 0) <= version_folders.LARGEST:
             raise errors.ConfigError(
                 f"--version={self.version}: must be from 0 to {version_folders.LARGEST}"
             )

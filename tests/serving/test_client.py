@@ -410,7 +410,7 @@ def test_addresses_that_are_none(address):
     with pytest.raises(errors.ConfigError, match=f"--server={address}: must be"):
         clients.Client(address)
     with pytest.raises(errors.ConfigError, match="give one of the two"):
-        transport.ModelName(version=1, label="stable")
+        transport.ModelName(version=0, label="stable")
     for version in (-1, 2**63):
         with pytest.raises(errors.ConfigError, match=f"{version}: must be from 0 to"):
             transport.ModelName(version=version)

@@ -351,3 +351,9 @@ def test_the_request_is_what_a_client_has(records, runs):
         shown = batch[f"{name}_source"][:, 0] >= 0
         np.testing.assert_array_equal(request[f"{name}_present"], shown)
         assert (shown <= batch[f"{name}_present"]).all()
+
+
+def test_what_must_lie_here_says_so():
+    for path in ("s3://bucket/export", "gs://bucket/export/1"):
+        with pytest.raises(errors.DataError, match=f"{path}: must be a folder of this"):
+            saved_model.extra(path)

@@ -1,5 +1,6 @@
 """Over both APIs the server answers as TensorFlow Serving, and refuses cleanly."""
 
+import base64
 import contextlib
 import json
 import logging
@@ -34,6 +35,8 @@ from avexp_tf.serving import retries
 from avexp_tf.serving import signatures
 from avexp_tf.serving import tensor_proto
 from avexp_tf.serving import transport
+from avexp_tf.serving.server import checks
+from avexp_tf.serving.server import failure
 from avexp_tf.serving.server import runner
 from avexp_tf.serving.server import settings
 from tests.serving import running_server
@@ -306,6 +309,7 @@ def test_what_is_too_large_or_not_there(api, server):
         (b"", "JSON Parse error"),
         (b"{", "JSON Parse error"),
         (b"\xff\xfe", "JSON Parse error"),
+        ('{"inputs": {}}'.encode("utf-16"), "JSON Parse error"),
         (b"[" * 200_000, "JSON Parse error"),
         (b"[1, 2]", "must be a JSON object"),
         (b"{}", "one of 'inputs' and 'instances'"),
@@ -322,6 +326,7 @@ def test_what_is_too_large_or_not_there(api, server):
         (b'{"inputs": {"video": [[[1, 2, null]]]}}', "holds NoneType"),
         (b'{"inputs": {"video": [[[1, 2, "3"]]]}}', "holds str"),
         (b'{"inputs": {"video": [[[1, 2, 1e60]]]}}', "beyond float32"),
+        (b'{"inputs": {"video": [[[1, 2, 20000001]]]}}', "without loss of precision"),
         (b'{"inputs": {"video": [[[1, 2, %s]]]}}' % (b"9" * 400), "(large|digits)"),
         (b'{"inputs": [%s]}' % (b"9" * 5000), "a number is too long$"),
         (
@@ -346,6 +351,7 @@ def test_bodies_that_are_no_request(body, text, server):
         ("GET", "/v1/models/avexp/secrets", 400),
         ("GET", PREDICT, 400),
         ("POST", "/v1/models/avexp", 400),
+        ("HEAD", "/v1/models/avexp", 400),
         ("POST", "/v1/models/avexp:explain", 400),
         ("POST", "/v1/models/avexp:classify", 400),
         ("POST", "/v1/models/avexp:regress", 400),
@@ -551,6 +557,10 @@ def test_strings_without_values_are_empty():
 def test_another_kind_of_request_to_a_model_that_is_not_there(stub):
     task = inference_pb2.MultiInferenceRequest()
     task.tasks.add().model_spec.name = "avexp"
+    with pytest.raises(grpc.RpcError, match="Unsupported signature method") as error:
+        stub.MultiInference(task)
+    assert error.value.code() is CODES.UNIMPLEMENTED
+    task.tasks[0].method_name = "tensorflow/serving/classify"
     with pytest.raises(grpc.RpcError, match="MultiInference is for signatures with"):
         stub.MultiInference(task)
     task.tasks.add().model_spec.name = "other"
@@ -565,6 +575,68 @@ def test_another_kind_of_request_to_a_model_that_is_not_there(stub):
         assert error.value.code() is CODES.NOT_FOUND
 
 
+def test_context_is_no_part_of_a_clips_length():
+    limits = settings.ServerConfig(export="x", max_ticks=40)
+    rule = checks.Input(np.dtype(np.float32), (None, None, 3), context_rows=59)
+    for n_rows in (60, 99):
+        sound = np.zeros((1, n_rows, 3), np.float32)
+        checks.inputs({"audio": sound}, {"audio": rule}, limits)
+    with pytest.raises(failure.Failure, match="'audio' holds 41 ticks, at most 40 are"):
+        sound = np.zeros((1, 100, 3), np.float32)
+        checks.inputs({"audio": sound}, {"audio": rule}, limits)
+
+
+def test_sound_that_is_too_long_is_refused(server):
+    request = running_server.clips(1, 65)
+    request = {name: request[name] for name in ("audio", "audio_present")}
+    request["audio_present"] = request["audio_present"][:, :64]
+    with (
+        client_of(server, "grpc") as client,
+        pytest.raises(client_errors.InvalidRequestError, match="'audio' holds 65 tick"),
+    ):
+        client.call("without_video", request)
+
+
+def test_base64_without_its_padding(server):
+    name = base64.b64encode(config.FILE_NAME.encode()).decode()
+    assert name.endswith("=")
+    for text in (name, name.rstrip("="), f"{name[:5]}\n {name[5:]}"):
+        body = {"signature_name": "about", "inputs": {"file": [{"b64": text}]}}
+        status, _ = server.post(PREDICT, body)
+        assert status == 200
+
+
+def test_a_record_that_is_no_text_is_refused_in_plain_words(server):
+    with (
+        client_of(server, "grpc") as client,
+        pytest.raises(client_errors.InvalidRequestError) as error,
+    ):
+        client.call("examples", {"examples": np.array([b"\xff\xfe\xfd" * 9], object)})
+    assert "function_node" not in str(error.value)
+
+
+@pytest.mark.parametrize("api", APIS)
+def test_whole_numbers_of_lists_are_those_of_the_signature(api, server):
+    request = running_server.clips(1, 3)
+    lists = {name: value.tolist() for name, value in request.items()}
+    for name in ("video", "audio"):
+        lists[name] = np.round(request[name]).astype(int).tolist()
+    with client_of(server, api) as client:
+        assert client.predict("padded", lists | {"n_ticks": [3]}).shape == (1, 3, 2)
+    with (
+        client_of(server, api) as client,
+        pytest.raises(client_errors.InvalidRequestError, match="beyond int32"),
+    ):
+        client.predict("padded", lists | {"n_ticks": [2**40]})
+
+
+def test_a_closed_client_says_so_at_once(server):
+    client = clients.Client(server.grpc)
+    client.close()
+    with pytest.raises(client_errors.InvalidRequestError, match="closed"):
+        client.predict("serving_default", running_server.clips())
+
+
 def test_services_that_are_for_other_models(channel, stub):
     models = model_service_pb2_grpc.ModelServiceStub(channel)
     for method, request, code in (
@@ -573,6 +645,11 @@ def test_services_that_are_for_other_models(channel, stub):
         (
             stub.MultiInference,
             inference_pb2.MultiInferenceRequest(),
+            "INVALID_ARGUMENT",
+        ),
+        (
+            models.GetModelStatus,
+            get_model_status_pb2.GetModelStatusRequest(),
             "INVALID_ARGUMENT",
         ),
         (

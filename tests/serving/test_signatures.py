@@ -208,6 +208,11 @@ def test_examples_give_what_evaluation_measured(served, loaded, tmp_path):
     values = np.stack([found[target].numpy() for target in config.TARGETS], -1)
     assert not values[~valid].any()
     np.testing.assert_allclose(values[valid], evaluated, atol=2e-6)
+    # More clips than are predicted at once.
+    many = loaded.signatures["examples"](examples=tf.constant(records * 3))
+    for name in config.TARGETS:
+        again = many[name].numpy().reshape(3, 7, 30)
+        np.testing.assert_allclose(again, [found[name].numpy()] * 3, atol=1e-6)
 
 
 def changed_record(served, **changes):

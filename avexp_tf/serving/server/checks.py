@@ -20,10 +20,12 @@ class Input:
     Attributes:
       dtype: Its dtype; object for strings.
       shape: Its sizes; None where any size goes.
+      context_rows: Rows that it has beside one per tick.
     """
 
     dtype: np.dtype
     shape: tuple[int | None, ...]
+    context_rows: int = 0
 
 
 def inputs(
@@ -85,11 +87,11 @@ def _check(
                 f"bytes: together at most {limits.max_body_bytes} are allowed, each "
                 "counted as the longest"
             )
-    # Audio has rows of context beside its ticks, never more than there may be ticks.
-    most = limits.max_ticks * (2 if name == "audio" else 1)
-    if len(rule.shape) > 1 and rule.shape[1] is None and value.shape[1] > most:
+    n_ticks = value.shape[1] - rule.context_rows if len(rule.shape) > 1 else 0
+    if n_ticks > limits.max_ticks and rule.shape[1] is None:
         raise failure.invalid(
-            f"input {name!r} holds {value.shape[1]} ticks, at most {most} are allowed"
+            f"input {name!r} holds {n_ticks} ticks, at most {limits.max_ticks} are "
+            "allowed"
         )
 
 

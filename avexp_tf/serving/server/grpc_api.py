@@ -22,6 +22,7 @@ from avexp_tf.serving.server import engine as engines
 from avexp_tf.serving.server import failure
 from avexp_tf.serving.server import loaded_version
 
+_INFERENCES = ("tensorflow/serving/classify", "tensorflow/serving/regress")
 _SIGNATURE_DEF = "signature_def"
 
 
@@ -63,13 +64,20 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     async def MultiInference(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Refuses: it is for classification and regression."""
         specs = [task.model_spec for task in request.tasks]
-        return await self._refused("multi_inference", specs, context)
+        methods = [task.method_name for task in request.tasks]
+        return await self._refused("multi_inference", specs, context, methods)
 
-    async def _refused(self, kind: str, specs: Sequence[Any], context: Any) -> Any:
+    async def _refused(
+        self,
+        kind: str,
+        specs: Sequence[Any],
+        context: Any,
+        methods: Sequence[str] = (),
+    ) -> Any:
         def refuse() -> None:
             for spec in specs:
                 _version(self._engine, spec)
-            raise of_other_kind(kind)
+            raise of_other_kind(kind, methods)
 
         return await _answered(self._engine, kind, context, _at_once(refuse))
 
@@ -206,6 +214,8 @@ def status(engine: engines.Engine, request: Any) -> Any:
     Raises:
       failure.Failure: if it can't be answered.
     """
+    if not request.HasField("model_spec"):
+        raise failure.invalid("Missing ModelSpec")
     spec = request.model_spec
     states = engine.versions.states()
     if spec.name != engine.config.model_name or not states:
@@ -234,11 +244,19 @@ def status(engine: engines.Engine, request: Any) -> Any:
     return response
 
 
-def of_other_kind(kind: str) -> failure.Failure:
-    """Returns the refusal of what is not a Predict: classify, regress, multi_inference.
+def of_other_kind(kind: str, methods: Sequence[str] = ()) -> failure.Failure:
+    """Returns the refusal of what is not a Predict, by TensorFlow Serving's codes.
 
-    In TensorFlow Serving's words, but for the last.
+    Args:
+      kind: classify, regress or multi_inference.
+      methods: Of the last, its tasks' method names.
     """
+    for method in methods:
+        if method not in _INFERENCES:
+            return failure.Failure(
+                failure.UNIMPLEMENTED,
+                f"Unsupported signature method_name: {method[:80]}",
+            )
     if kind == "multi_inference":
         return failure.invalid(
             "MultiInference is for signatures with the method_name "

@@ -12,6 +12,7 @@ import base64
 import binascii
 import dataclasses
 import json
+from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,7 @@ from avexp_tf.serving.server import checks
 from avexp_tf.serving.server import failure
 
 _DEEPEST = 8
+_LARGEST_EXACT = 2**24 - 1  # of whole numbers in float32, by TensorFlow Serving's count
 _INTEGER: set[type] = {int}
 _JSON_TYPES: dict[str, set[type]] = {"b": {bool}, "f": {int, float}}  # by dtype kind
 _KEYS = ("signature_name", "inputs", "instances")
@@ -48,7 +50,7 @@ def parse(body: bytes) -> Request:
       failure.Failure: INVALID_ARGUMENT.
     """
     try:
-        found = json.loads(body)
+        found = json.loads(body.decode("utf-8-sig"))
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise failure.invalid(f"JSON Parse error: {error}") from None
     except ValueError:  # Python reads no integer of thousands of digits
@@ -167,6 +169,13 @@ def _array(name: str, value: Any, rule: checks.Input) -> np.ndarray:
     if rule.dtype.kind == "f":
         if found.size and (np.isinf(exact) & ~np.isinf(found)).any():
             raise failure.invalid(f"input {name!r} holds a number beyond float32")
+        if int in kinds and found.size and np.abs(found).max() > _LARGEST_EXACT:
+            # The rule of TensorFlow Serving; of numbers with a point it has none.
+            if any(type(x) is int and abs(x) > _LARGEST_EXACT for x in _leaves(value)):
+                raise failure.invalid(
+                    f"input {name!r} holds a whole number that {rule.dtype.name} can't "
+                    "hold without loss of precision"
+                )
     elif found.size and not np.array_equal(exact, found):
         raise failure.invalid(f"input {name!r} holds a number beyond {rule.dtype.name}")
     return exact.reshape(shape).astype(rule.dtype)
@@ -195,6 +204,14 @@ def _shape(name: str, value: Any, depth: int, kinds: set[type]) -> tuple[int, ..
     return (len(value), *rest)
 
 
+def _leaves(value: Any) -> Iterator[Any]:
+    if not isinstance(value, list):
+        yield value
+        return
+    for item in value:
+        yield from _leaves(item)
+
+
 def _strings(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
     found = np.empty(shape, object)
     for place in np.ndindex(shape):
@@ -207,8 +224,11 @@ def _strings(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
         if not isinstance(item, dict) or set(item) != {"b64"}:
             raise failure.invalid(f"input {name!r} must hold strings or {{'b64': ...}}")
         try:
-            found[place] = base64.b64decode(item["b64"], validate=True)
-        except (binascii.Error, TypeError, ValueError):
+            text = "".join(item["b64"].split())
+            # As TensorFlow Serving reads it: white space and a missing end are no harm.
+            text += "" if "=" in text else "=" * (-len(text) % 4)
+            found[place] = base64.b64decode(text, validate=True)
+        except (binascii.Error, TypeError, ValueError, AttributeError):
             raise failure.invalid(f"input {name!r}: can't decode base64") from None
     return found
 

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from avexp_tf import errors
+from avexp_tf.data import manifest as manifests
 from avexp_tf.serving import tensor_proto
 from avexp_tf.serving import version_folders
 from avexp_tf.serving import warmup
@@ -42,8 +44,12 @@ class LoadedVersion:
         path = pathlib.Path(path)
         self.number = int(path.name)
         self.signature_def = _signature_def(path)
+        context = {"audio": _context_rows(path / _EXTRA)}
         self.inputs = {
-            name: {key: checks.Input(*_input(info)) for key, info in one.inputs.items()}
+            name: {
+                key: checks.Input(*_input(info), context.get(key, 0))
+                for key, info in one.inputs.items()
+            }
             for name, one in self.signature_def.items()
         }
         self._loaded = tf.saved_model.load(os.fspath(path))
@@ -95,7 +101,7 @@ class LoadedVersion:
             # TensorFlow quotes the record that it can't read, and Python can't read the
             # quotation; no other error quotes what a client sent.
             said = error.object.decode("utf-8", "backslashreplace")
-            raise failure.invalid(said.splitlines()[0]) from None
+            raise failure.invalid(_IN_GRAPH.sub("", said.splitlines()[0])) from None
         except tf.errors.ResourceExhaustedError as error:
             raise failure.Failure(failure.UNAVAILABLE, _first_line(error)) from None
 
@@ -114,6 +120,14 @@ class LoadedVersion:
                     for name, value in request.inputs.items()
                 },
             )
+
+
+def _context_rows(extra: pathlib.Path) -> int:
+    """Rows of sound beside one per tick; 0 of a model that is no export of ours."""
+    try:
+        return manifests.Manifest.load(extra).layout.context_ticks - 1
+    except errors.AvexpError:
+        return 0
 
 
 def _signature_def(path: pathlib.Path) -> dict[str, Any]:

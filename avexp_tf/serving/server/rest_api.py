@@ -78,7 +78,7 @@ class _Api:
                 match = _PREDICT.fullmatch(path)
                 if match:
                     return await self._predict(request, match)
-            elif request.method in ("GET", "HEAD"):
+            elif request.method == "GET":
                 match = _STATUS.fullmatch(path)
                 if match:
                     return await self._status(match)

@@ -20,6 +20,7 @@ from tensorflow_serving.apis import model_service_pb2_grpc
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
 from avexp_tf import errors
+from avexp_tf import files
 from avexp_tf.serving import version_folders
 from avexp_tf.serving.server import engine as engines
 from avexp_tf.serving.server import grpc_api
@@ -83,7 +84,7 @@ async def serve(
     for number in _end_signals():
         with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
             loop.add_signal_handler(number, stop.set)
-    if not pathlib.Path(config.export).is_dir():
+    if not files.local_path(config.export).is_dir():
         raise errors.DataError(f"--export={config.export}: no such folder")
     # Before the model is loaded, which takes its time.
     for port in (config.port, config.rest_port):
