@@ -58,7 +58,7 @@ def main(argv: Sequence[str]) -> int:
         return 1
     for one in others:  # where a server listens is nothing that an export tells
         found = found.renamed(one.name, check.SERVER)
-    parity_report.write(found, extra)
+    parity_report.write(found, extra, keeps=True)
     print(f"report: {extra / parity_report.MARKDOWN_NAME}")
     return 0
 

@@ -30,19 +30,24 @@ class CropFolder:
       last: The highest number; 0 if there is no picture.
 
     Raises:
-      errors.DataError: if there is no such folder.
+      errors.DataError: if there is no such folder, or it has two pictures of a frame.
     """
 
     def __init__(self, path: str | os.PathLike[str]):
         self._folder = pathlib.Path(path)
         if not self._folder.is_dir():
             raise errors.DataError(f"{path}: no such folder of cropped frames")
-        self._files = {
-            int(entry.name.rpartition(".")[0]): entry.name
-            for entry in os.scandir(self._folder)
-            if entry.name.lower().endswith(_SUFFIXES)
-            and entry.name.rpartition(".")[0].isdecimal()
-        }
+        self._files: dict[int, str] = {}
+        for name in os.listdir(self._folder):
+            number = name.rpartition(".")[0]
+            if not name.lower().endswith(_SUFFIXES) or not number.isdecimal():
+                continue
+            other = self._files.setdefault(int(number), name)
+            if other != name:
+                first, second = sorted((other, name))
+                raise errors.DataError(
+                    f"{self._folder / second}: is the same frame as {first}"
+                )
         self.last = max(self._files, default=0)
 
     def names_sha256(self) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from typing import Any
 from typing import Protocol
 
@@ -79,6 +81,19 @@ def clipped(boxes: np.ndarray, scores: np.ndarray, shape: Any) -> np.ndarray:
     kept = (scores >= LOWEST_SCORE) & (sides >= _SMALLEST_SIDE).all(axis=1)
     found = found[kept]
     return found[np.argsort(-found[:, 4], kind="stable")]
+
+
+@contextlib.contextmanager
+def without_warnings() -> Iterator[None]:
+    """Keeps OpenCV from warning on the terminal while it reads or tries a network."""
+    import cv2
+
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
+    try:
+        yield
+    finally:
+        cv2.utils.logging.setLogLevel(level)
 
 
 def reading(path: str | os.PathLike[str], error: Exception) -> errors.DataError:

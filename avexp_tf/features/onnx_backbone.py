@@ -39,7 +39,8 @@ class OnnxBackbone:
         except cv2.error as error:
             raise detection.reading(path, error) from None
         middle = np.zeros((1, crop_lib.CROP_SIZE, crop_lib.CROP_SIZE, 3), np.float32)
-        dim = len(self._run(middle[0]))
+        with detection.without_warnings():  # before the error that follows
+            dim = len(self._run(middle[0]))
         self.features = recording.FeatureSet(
             f"onnx_{path.stem}", files.sha256(path)[:16], dim
         )

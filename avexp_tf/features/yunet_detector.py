@@ -32,17 +32,14 @@ class YunetDetector:
     """
 
     def __init__(self, weights: str | os.PathLike[str]):
-        # OpenCV 5 warns about a setting that it makes itself.
-        level = cv2.utils.logging.getLogLevel()
-        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
         try:
-            self._network = cv2.FaceDetectorYN.create(
-                str(weights), "", (32, 32), detection.LOWEST_SCORE, _OVERLAP, _MOST
-            )
+            # OpenCV 5 warns about a setting that it makes itself.
+            with detection.without_warnings():
+                self._network = cv2.FaceDetectorYN.create(
+                    str(weights), "", (32, 32), detection.LOWEST_SCORE, _OVERLAP, _MOST
+                )
         except cv2.error as error:
             raise detection.reading(weights, error) from None
-        finally:
-            cv2.utils.logging.setLogLevel(level)
 
     def detect(self, image_bgr: np.ndarray) -> np.ndarray:
         """Returns the faces; see `detection.FaceDetector`."""

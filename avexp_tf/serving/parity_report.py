@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import pathlib
@@ -23,6 +24,7 @@ def write(
     found: parity_result.Parity,
     folder: str | os.PathLike[str],
     left_out: Mapping[str, str] | None = None,
+    keeps: bool = False,
 ) -> str:
     """Writes both reports.
 
@@ -30,11 +32,14 @@ def write(
       found: Of `parity.measure`.
       folder: Where to.
       left_out: Variants that failed and do not ship: {name: why}.
+      keeps: What the reports there say of variants that did not ship stays.
 
     Returns:
       The report for people.
     """
     values = to_json(found, left_out or {})
+    if keeps:
+        _keep_left_out(values, pathlib.Path(folder) / JSON_NAME)
     told = markdown(values)
     for name, content in (
         (JSON_NAME, typed_json.dumps(values)),
@@ -43,6 +48,19 @@ def write(
         with files.replacing(pathlib.Path(folder) / name) as file:
             file.write(content.encode())
     return told
+
+
+def _keep_left_out(values: dict[str, Any], path: pathlib.Path) -> None:
+    try:
+        before = json.loads(path.read_bytes())
+        absent = [one for one in before["candidates"] if not one["ships"]]
+        rows = before["rows"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # no report of ours
+    known = {one["name"] for one in values["candidates"]}
+    names = {one["name"] for one in absent} - known
+    values["candidates"] += [one for one in absent if one["name"] in names]
+    values["rows"] += [row for row in rows if row["candidate"] in names]
 
 
 def text(found: parity_result.Parity, left_out: Mapping[str, str] | None = None) -> str:

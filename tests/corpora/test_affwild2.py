@@ -188,6 +188,8 @@ def test_sets_may_be_named_with_a_space(folder, tmp_path):
     shutil.copytree(folder / "annotations", tmp_path / "annotations")
     sets = tmp_path / "annotations" / "VA_Set"
     (sets / "Train_Set").rename(sets / "Train Set")
+    for path in (sets / "Train Set").iterdir():
+        path.rename(path.with_suffix(".TXT"))
     assert len(labels_lib.find(sets)) == 7
 
 

@@ -91,3 +91,6 @@ def test_damaged_and_missing_crops_end_in_one_line(tmp_path):
             source.at(index)
     with pytest.raises(errors.DataError, match="no such folder of cropped frames"):
         crop_folder.CropFolder(tmp_path / "nowhere")
+    (tmp_path / "2.png").write_bytes(b"")
+    with pytest.raises(errors.DataError, match="2.png: is the same frame as 0"):
+        crop_folder.CropFolder(tmp_path)

@@ -1,5 +1,6 @@
 """The gate passes what is right, and nothing else."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -112,6 +113,24 @@ def test_the_report_says_what_failed_and_why(found, tmp_path):
     assert "| saved_model | passed | 1e-05 in output |" in text
     assert "| nan | left out |" in text
     assert "- crashes it can't be run" in text
+
+
+def test_a_later_check_keeps_what_was_said_of_what_did_not_ship(found, tmp_path):
+    wrong = {one.name: "x" for one in found.candidates if not found.passes(one.name)}
+    parity_report.write(found, tmp_path, wrong)
+    shipped = dataclasses.replace(
+        found,
+        candidates=tuple(one for one in found.candidates if one.name not in wrong),
+        rows=tuple(row for row in found.rows if row.candidate not in wrong),
+        broken={},
+    )
+    before = json.loads((tmp_path / "parity.json").read_text())
+    text = parity_report.write(shipped, tmp_path, keeps=True)
+    after = json.loads((tmp_path / "parity.json").read_text())
+    key = str
+    assert sorted(after["candidates"], key=key) == sorted(before["candidates"], key=key)
+    assert sorted(after["rows"], key=key) == sorted(before["rows"], key=key)
+    assert "| nan | left out |" in text and text.startswith("# Parity: passed\n")
 
 
 def test_without_failures_it_passes(found, tmp_path):

@@ -89,8 +89,8 @@ def find(annotations: str | os.PathLike[str]) -> dict[str, tuple[str, pathlib.Pa
         )
     found: dict[str, tuple[str, pathlib.Path]] = {}
     for folder, split in sets:
-        for path in sorted(folder.glob("*.txt")):
-            if path.name.startswith("."):
+        for path in sorted(folder.iterdir()):
+            if path.name.startswith(".") or path.suffix.lower() != ".txt":
                 continue
             other = found.setdefault(path.stem, (split, path))
             if other[1] != path:
