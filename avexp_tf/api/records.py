@@ -111,8 +111,8 @@ def load_records(
       `audio` float32 [B, T + C - 1, 65], normalised, `video_source`, `audio_source`
       int32 [B, T], `valid` bool [B, T]; and `valence`, `arousal` float32 [B, T], NaN
       where there is no valid label. Of records with a background `video` is [B, 2T,
-      4096]: the scenes follow the faces. A damaged record ends them with TensorFlow's own
-      error (`avexp-verify` names it), or is left out with `on_corrupt="skip"`.
+      4096]: the scenes follow the faces. A damaged record ends them with TensorFlow's
+      own error (`avexp-verify` names it), or is left out with `on_corrupt="skip"`.
 
     Raises:
       errors.ConfigError: if a setting is unknown or breaks its rule.
