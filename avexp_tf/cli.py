@@ -59,6 +59,8 @@ def _answer(
         rest = flags.FLAGS(_with_presets(argv))
     except (flags.Error, OSError) as error:
         return _fail(str(error).removeprefix("ERROR:: "))  # absl's, of a flag file
+    except UnicodeDecodeError as error:
+        return _fail(f"{' '.join(argv[1:])[:200]}: a flag file is no text: {error}")
     try:
         with termination.raised_on_sigterm():
             return main(rest) or 0

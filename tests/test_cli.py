@@ -159,6 +159,14 @@ def test_flags_that_cannot_be_read(word, message, capsys):
     assert stderr.count("\n") == 1
 
 
+def test_a_flag_file_that_is_no_text_is_one_line(tmp_path, capsys):
+    (tmp_path / "a.flags").write_bytes(b"\xff\xfe-\x00")
+    word = f"--flagfile={tmp_path}/a.flags"
+    code, _, stderr = run(lambda _: 0, capsys, word, define=define_width)
+    assert code == 2 and stderr.startswith(f"error: {word}: a flag file is no text")
+    assert stderr.count("\n") == 1
+
+
 def test_help_is_the_usage_and_our_flags(capsys):
     for word in ("--help", "-h"):
         code, stdout, _ = run(raiser(OSError()), capsys, word, define=define_width)

@@ -184,10 +184,14 @@ class RecordReader:
                 return self.load(place)
             except errors.DataError as error:
                 self.lost.add(str(error))
-            except tf.errors.OpError:
+            except tf.errors.OpError as error:
                 if int(self._shard_of[place]) not in self._incomplete:
                     raise  # tomorrow it may be there again, whole
-                self.lost.add(f"{self.name_of(place)}: there is no such file")
+                is_short = isinstance(error, tf.errors.OutOfRangeError)
+                what = (
+                    "the file ends before it" if is_short else "there is no such file"
+                )
+                self.lost.add(f"{self.name_of(place)}: {what}")
             return b""
 
         text = tf.numpy_function(load, [index], tf.string)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import pathlib
 
 import array_corpus
 import numpy as np
@@ -356,6 +357,18 @@ def test_a_damaged_record_can_be_skipped_alone(folder, damaged):
     n_clips = sum(len(inputs["valid"]) for inputs, _ in train(source))
     assert source.clips_per_epoch - 4 <= n_clips < source.clips_per_epoch
     assert source.reader.lost.names == lost
+
+
+def test_what_a_cut_file_lost_is_told(damaged):
+    folder, name = damaged
+    path = pathlib.Path(name.partition(": ")[0])
+    offset = int(name.rpartition(" ")[2])
+    path.write_bytes(path.read_bytes()[: offset // 2])
+    source = opened(folder, on_corrupt="skip")
+    evaluate(source)
+    lost = source.reader.lost.names
+    assert f"{name}: the file ends before it" in lost
+    assert all(one.startswith(f"{path}: record") for one in lost)
 
 
 def key_set(clips):
