@@ -97,6 +97,8 @@ def _check_predictions(path: str, out: str) -> None:
     results = [os.path.realpath(os.path.join(out, x)) for x in sweep_results.TABLES]
     if os.path.realpath(path) in results:
         raise errors.ConfigError(f"--predictions={path}: is where the results go")
+    if os.path.realpath(os.path.dirname(path)) == os.path.realpath(out):
+        files.make_folder(out)
     start = ",".join(sweep.PREDICTION_COLUMNS).encode()
     files.check_own(path, start, "table of predictions")
 

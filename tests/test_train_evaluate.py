@@ -30,7 +30,9 @@ from avexp_tf.data import schema
 from avexp_tf.data import shard_reader
 from avexp_tf.evaluation import sweep_result as sweep_results
 from avexp_tf.training import experiment
+from avexp_tf.training import run_dir as run_dirs
 from avexp_tf.training import strategy
+from avexp_tf.training import trained_model
 
 # The package's own names of these are the functions of its API.
 evaluate = importlib.import_module("avexp_tf.evaluate")
@@ -272,6 +274,7 @@ def test_a_run_without_weights_can_not_be_evaluated(run, tmp_path, capsys):
         "or lost them; avexp-train goes on with it"
     )
     (path / "best.weights.h5").write_bytes(b"no weights")
+    (path / "result.json").unlink()  # has their digest
     message = fails(capsys, evaluate, f"--run_dir={path}")
     assert message.startswith(f"{path}/best.weights.h5: can't be loaded into the model")
     shutil.copy(run / "best.weights.h5", path)
@@ -576,3 +579,72 @@ def test_a_training_on_two_replicas_ends_with_the_same_weights(records, tmp_path
     assert sum(name.startswith("model") for name in alone) > 20
     for name, values in alone.items():
         np.testing.assert_allclose(mirrored[name], values, atol=1e-4, err_msg=name)
+
+
+def test_a_training_that_diverges_at_its_end_says_so(records, run, tmp_path, capsys):
+    """No step follows whose loss would be no number."""
+    message = fails(
+        capsys,
+        train,
+        *words_of(records, tmp_path / "run"),
+        "--epochs=1",
+        "--batch_size=1000",
+        "--learning_rate=1e30",
+    )
+    assert message.startswith("step 1: on dev it predicts what are no finite numbers")
+    assert not (tmp_path / "run" / "best.weights.h5").exists()
+    other = shutil.copytree(run, tmp_path / "other")
+    (other / "result.json").unlink()
+    run_dir = run_dirs.RunDir(other)
+    model = trained_model.load(run_dir)
+    model.set_weights([np.full_like(one, np.nan) for one in model.get_weights()])
+    run_dir.save_weights(model)
+    message = fails(
+        capsys,
+        evaluate,
+        f"--run_dir={other}",
+        f"--out={tmp_path / 'out'}",
+        "--conditions=none",
+    )
+    assert message.startswith(f"{other}: it predicts what are no finite numbers")
+    assert names_in(tmp_path / "out") == []
+
+
+def test_weights_that_changed_are_refused_and_made_again(records, tmp_path, capsys):
+    path = tmp_path / "run"
+    words = words_of(records, path)
+    assert small_runs.call(capsys, train, *words)[0] == 0
+    weights = path / "best.weights.h5"
+    whole = weights.read_bytes()
+    for damaged in (whole[:5000], whole[:-1] + bytes([whole[-1] ^ 4])):
+        weights.write_bytes(damaged)
+        message = fails(capsys, evaluate, f"--run_dir={path}", "--conditions=none")
+        assert message.startswith(f"{weights}: is damaged: its SHA-256 is not that of")
+        assert small_runs.call(capsys, train, *words)[0] == 0
+        found = trained_model.load(run_dirs.RunDir(path)).get_weights()
+        weights.write_bytes(whole)
+        (path / "result.json").unlink()
+        wanted = trained_model.load(run_dirs.RunDir(path)).get_weights()
+        for one, other in zip(found, wanted, strict=True):
+            np.testing.assert_array_equal(one, other)
+        assert small_runs.call(capsys, train, *words)[0] == 0
+
+
+def test_a_loss_that_records_can_not_show_claims_no_folder(records, tmp_path, capsys):
+    words = words_of(records, tmp_path / "run")
+    message = fails(capsys, train, *words, "--ablation=video:face_zero:0.5")
+    assert "have no background" in message
+    assert not (tmp_path / "run").exists()
+
+
+def test_predictions_may_lie_in_a_new_folder(run, tmp_path, capsys):
+    out = tmp_path / "out"
+    code, _, _ = small_runs.call(
+        capsys,
+        evaluate,
+        f"--run_dir={run}",
+        f"--out={out}",
+        f"--predictions={out}/predictions.csv",
+        "--conditions=none",
+    )
+    assert code == 0 and (out / "predictions.csv").stat().st_size > 1000

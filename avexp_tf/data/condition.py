@@ -18,6 +18,7 @@ from avexp_tf import errors
 
 FACE_ZERO = "face_zero"  # the one that needs records with a background
 MODALITIES = ("video", "audio", "both", "each")
+_CONCEALMENTS = ("zero", "repeat")
 _PATTERNS = (
     "clip_zero",
     "frame_zero",
@@ -88,7 +89,8 @@ def parse(text: str) -> Condition:
 
     Args:
       text: For example `video:frame_repeat:0.95` or
-        `both:gilbert_elliott:0.3:12:repeat`.
+        `both:gilbert_elliott:0.3:12:repeat`, which may be written
+        `both:gilbert_elliott_repeat:0.3:12`.
 
     Returns:
       The condition.
@@ -105,6 +107,10 @@ def parse(text: str) -> Condition:
             "video:frame_repeat:0.95"
         )
     modality, pattern, *parameters = words
+    for concealment in _CONCEALMENTS:  # as results name it
+        if pattern == f"gilbert_elliott_{concealment}" and len(parameters) == 2:
+            pattern = "gilbert_elliott"
+            parameters.append(concealment)
     if modality not in MODALITIES:
         raise errors.ConfigError(
             f"condition {text!r}: modality {modality!r} must be one of "
@@ -162,7 +168,7 @@ def check(
             f"{pattern}: p = {p:g} must be at most mean_burst / (mean_burst + 1) = "
             f"{mean_burst / (mean_burst + 1):.4g}, or exactly 1"
         )
-    if concealment not in ("zero", "repeat"):
+    if concealment not in _CONCEALMENTS:
         raise errors.ConfigError(
             f"{pattern}: concealment {concealment!r} must be zero or repeat"
         )

@@ -61,17 +61,8 @@ def training_batches(
         data service: if damaged records are to be skipped, which its workers can't
         report, or a loss is drawn per batch, which they don't see.
     """
+    check_training(source, ablations, data_service)
     data = source.data
-    if data_service and data.on_corrupt == "skip":
-        raise errors.ConfigError(
-            "--on_corrupt=skip: does not work through a data service, whose workers "
-            "can't report what they skipped"
-        )
-    if data_service and len(ablations) > 1:
-        raise errors.ConfigError(
-            "--ablation: losses separated by / are drawn per batch, and the workers of "
-            "a data service see no batches"
-        )
     parallel = tf.data.AUTOTUNE
     check_background(source, ablations)
     cut_at = clips.cutter(source.manifest, data.clip_ticks)
@@ -158,6 +149,29 @@ def evaluation_batches(
     examples = _read(source, order).map(cut, parallel, deterministic=True).unbatch()
     examples = examples.map(lose, parallel, deterministic=True)
     return _ahead(examples.batch(data.batch_size))
+
+
+def check_training(
+    source: record_source.RecordSource,
+    ablations: Sequence[conditions.Ablation],
+    data_service: str = "",
+) -> None:
+    """Checks what `training_batches` can't do, before anything is made for it.
+
+    Raises:
+      errors.ConfigError: see there.
+    """
+    if data_service and source.data.on_corrupt == "skip":
+        raise errors.ConfigError(
+            "--on_corrupt=skip: does not work through a data service, whose workers "
+            "can't report what they skipped"
+        )
+    if data_service and len(ablations) > 1:
+        raise errors.ConfigError(
+            "--ablation: losses separated by / are drawn per batch, and the workers of "
+            "a data service see no batches"
+        )
+    check_background(source, ablations)
 
 
 def check_background(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterable
 from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -16,6 +18,27 @@ from avexp_tf.data import clips
 from avexp_tf.data import contents
 from avexp_tf.data import manifest as manifests
 from avexp_tf.data import record_reader
+
+
+def lost_lines(names: Sequence[str]) -> list[str]:
+    """Returns what to tell of damaged records and shards that were skipped.
+
+    Args:
+      names: What was skipped, in any order.
+
+    Returns:
+      A line for each, in the order of names, and one with their number.
+    """
+    if not names:
+        return []
+    lines = [f"skipped, damaged: {name}" for name in sorted(names, key=_in_order)]
+    return [*lines, f"skipped in all: {len(names)}"]
+
+
+def _in_order(name: str) -> list[tuple[int, str]]:
+    """Sorts record 9 before record 10."""
+    parts = re.split(r"(\d+)", name)
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,9 +78,9 @@ class RecordSource:
         return cls(manifest, reader, split, data)
 
     def report_lost(self) -> None:
-        """Prints what was skipped, one line per record or shard."""
-        for name in self.reader.lost.names:
-            print(f"skipped, damaged: {name}")
+        """Prints what was skipped."""
+        for line in lost_lines(self.reader.lost.names):
+            print(line)
 
     def normalised_by(self, statistics: contents.AudioStatistics) -> RecordSource:
         """Returns the same records, their sound normalised by other statistics."""

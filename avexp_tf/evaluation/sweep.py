@@ -149,6 +149,7 @@ def measure(
 
     Raises:
       errors.DataError: if a model takes other inputs than the records hold.
+      errors.RunError: if a model predicts what are no numbers.
     """
     for model in models:
         trained_model.check_same_inputs(
@@ -173,7 +174,9 @@ def measure(
         bar = stack.enter_context(
             tqdm.tqdm(total=n_ticks, desc=title, unit="tick", unit_scale=True)
         )
-        for segment in scoring.predict_segments(source.reading(batches), predictors):
+        for segment in _of_models(
+            scoring.predict_segments(source.reading(batches), predictors), models
+        ):
             row = row_of[segment.recording_id]
             for index, part in enumerate(scoring.segment_moments(segment)):
                 total[index, :, row] = moments.merge(total[index, :, row], part)
@@ -189,6 +192,18 @@ def measure(
         measurements.Measurement(one, np.concatenate(parts))
         for one, parts in zip(total, unablated, strict=True)
     ]
+
+
+def _of_models(
+    segments: Iterator[scoring.SegmentPredictions],
+    models: Sequence[trained_model.TrainedModel],
+) -> Iterator[scoring.SegmentPredictions]:
+    """Names the model whose predictions are no numbers."""
+    try:
+        yield from segments
+    except scoring.NotFiniteError as error:
+        path = models[error.predictor].run_dir.path
+        raise errors.RunError(f"{path}: {error}") from None
 
 
 @contextlib.contextmanager

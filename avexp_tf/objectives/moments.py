@@ -87,7 +87,8 @@ def ccc_of(moments: np.ndarray) -> np.ndarray:
     gap = np.square(mean_true - mean_pred) * n
     spread = var_true + var_pred + gap
     with np.errstate(invalid="ignore", divide="ignore"):
-        value = np.where(spread > 0, 2.0 * covariance / spread, 0.0)
+        # Of predictions that are no numbers there is no CCC.
+        value = np.where(spread == 0, 0.0, 2.0 * covariance / spread)
     return np.where(n > 0, value, np.nan)
 
 

@@ -56,6 +56,10 @@ def load(
     missing = {*_KEYS, "model", "train_seed"}.difference(*map(set, rows[:1]))
     if missing:
         raise errors.DataError(f"{path}: has no column {', '.join(sorted(missing))}")
+    if rows and "recording_id" in rows[0]:
+        raise errors.DataError(
+            f"{path}: holds one CCC per recording; results.csv has those of the corpus"
+        )
     for row in rows:
         if row["model"] == train.name and row["train_seed"] == str(train.seed):
             found["test"].append(_result(row, path))

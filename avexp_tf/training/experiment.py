@@ -19,6 +19,8 @@ from avexp_tf import cluster
 from avexp_tf import config
 from avexp_tf import errors
 from avexp_tf import remote
+from avexp_tf.data import condition as conditions
+from avexp_tf.data import pipeline
 from avexp_tf.data import record_source
 from avexp_tf.training import largest_batch
 from avexp_tf.training import learner as learner_lib
@@ -69,6 +71,8 @@ def train(
     train_source = record_source.RecordSource.open(experiment.data, "train")
     dev_source = record_source.RecordSource.open(experiment.data, "dev")
     train_source.manifest.check_trainable(experiment.data.records)
+    ablations = conditions.parse_ablations(experiment.train.ablation)
+    pipeline.check_training(train_source, ablations, data_service)
     with contextlib.ExitStack() as stack:
         stack.enter_context(strategies.watching())
         if cluster.leads():

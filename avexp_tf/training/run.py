@@ -162,7 +162,13 @@ class Run:
     def _dev_ccc(self) -> np.ndarray:
         """Returns the CCC of each condition and target on dev, [K, 2]."""
         batches = self._reading_dev(self.learner.dev_batches)
-        ccc = scoring.pooled_ccc(batches, self.learner.predictor.predict)
+        try:
+            ccc = scoring.pooled_ccc(batches, self.learner.predictor.predict)
+        except scoring.NotFiniteError as error:
+            raise errors.RunError(
+                f"step {self._progress.step}: on dev {error}: lower --learning_rate or "
+                "set --clip_norm, in another --run_dir"
+            ) from None
         # To the bit, since what is best and when to stop follow from it.
         return strategies.agreed(self._strategy, ccc)
 
@@ -311,5 +317,5 @@ class Run:
         return dataclasses.replace(progress, best=best)
 
     def _report_lost(self) -> None:
-        for name in self._progress.lost:
-            self._report(f"skipped, damaged: {name}")
+        for line in record_source.lost_lines(self._progress.lost):
+            self._report(line)

@@ -283,15 +283,37 @@ class RunDir:
     def result(self) -> dict[str, Any] | None:
         """Returns what was best, or None if the run has not finished.
 
-        Nor has one that lost its weights: whoever goes on with it makes them again.
+        Nor has one whose weights are lost or damaged: whoever goes on with it makes
+        them again.
         """
+        found = self._result() if self.weights_path.exists() else None
+        return None if found is None or self._is_damaged(found) else found
+
+    def check_weights(self) -> None:
+        """Checks that the weights of a finished run are those that it ended with.
+
+        Raises:
+          errors.RunError: if they are not.
+        """
+        found = self._result()
+        if found is not None and self._is_damaged(found):
+            raise errors.RunError(
+                f"{self.weights_path}: is damaged: its SHA-256 is not that of "
+                "result.json; avexp-train with the same settings makes it again"
+            )
+
+    def _result(self) -> dict[str, Any] | None:
         path = self.path / "result.json"
-        if not (path.exists() and self.weights_path.exists()):
+        if not path.exists():
             return None
         try:
             return json.loads(path.read_text(encoding="utf-8"))
         except (ValueError, RecursionError) as error:
             raise errors.RunError(f"{path}: is not JSON: {error}") from None
+
+    def _is_damaged(self, result: Any) -> bool:
+        wanted = result.get("weights_sha256") if isinstance(result, dict) else None
+        return wanted is not None and files.sha256(self.weights_path) != wanted
 
     def _write_json(self, name: str, values: Any) -> None:
         with files.replacing(self.path / name) as file:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from avexp_tf import config
+from avexp_tf import errors
 from avexp_tf.objectives import moments
 
 # Losses on dev are drawn once, from a seed far from those that people choose.
@@ -18,6 +19,18 @@ DEV_SEED = config.LARGEST_SEED - 1
 
 # predict(batch) -> float [B, K, T, 2]
 Predict = Callable[[dict[str, Any]], np.ndarray]
+
+
+class NotFiniteError(errors.RunError):
+    """A model predicts what is no number.
+
+    Attributes:
+      predictor: Which of them.
+    """
+
+    def __init__(self, predictor: int):
+        super().__init__("it predicts what are no finite numbers: it has diverged")
+        self.predictor = predictor
 
 
 @dataclasses.dataclass
@@ -52,6 +65,9 @@ def predict_segments(
 
     Yields:
       One segment after the other; only the current one is in memory.
+
+    Raises:
+      NotFiniteError: if a prediction is no finite number.
     """
     current: _Open | None = None
     for tensors in batches:
@@ -104,6 +120,9 @@ class _Open:
 
     def close(self) -> SegmentPredictions:
         count = np.maximum(self._count, 1)[:, None]
+        for index, total in enumerate(self._sums):
+            if not np.isfinite(total).all():
+                raise NotFiniteError(index)
         return SegmentPredictions(
             self._recording_id,
             self._first_tick,

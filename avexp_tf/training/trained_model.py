@@ -74,9 +74,10 @@ def load(run_dir: run_dirs.RunDir, precision: str = "") -> keras.Model:
         float32 under every one.
 
     Raises:
-      errors.RunError: if there are none, or they are of another model.
+      errors.RunError: if there are none, they are damaged, or of another model.
     """
     weights_path = run_dir.existing_weights()
+    run_dir.check_weights()
     experiment = run_dir.config()
     if precision:
         train = dataclasses.replace(experiment.train, precision=precision)

@@ -30,6 +30,8 @@ def test_bursts_round_trip():
     assert (made.p, made.mean_burst, made.concealment) == (0.3, 12.0, "repeat")
     assert condition.parse(str(made)) == made
     assert condition.parse("video:gilbert_elliott:0.3:12").concealment == "zero"
+    assert condition.parse("each:gilbert_elliott_repeat:0.3:12") == made
+    assert made.pattern_label == "gilbert_elliott_repeat"
 
 
 @pytest.mark.parametrize(

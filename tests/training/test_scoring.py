@@ -140,5 +140,19 @@ def test_pooled_ccc_is_that_of_all_ticks_at_once(folder):
             assert found[k, column] == pytest.approx(moments.ccc_of(at_once), abs=1e-9)
 
 
+def test_predictions_that_are_no_numbers_are_refused(folder):
+    def broken(batch):
+        found = predict(batch)
+        found[-1, 0, 2, 1] = np.inf
+        return found
+
+    with pytest.raises(scoring.NotFiniteError, match="has diverged") as raised:
+        list(scoring.predict_segments(batches_of(folder, 5), [predict, broken]))
+    assert raised.value.predictor == 1
+    of_nan = moments.moments_of(np.arange(3.0), np.array([np.nan, 1, 2]))
+    assert np.isnan(moments.ccc_of(of_nan))
+    assert moments.ccc_of(moments.moments_of(np.ones(3), np.ones(3))) == 0
+
+
 def test_nothing_to_score_gives_nan():
     assert np.isnan(scoring.pooled_ccc([], predict)).all()
