@@ -317,6 +317,10 @@ def with_row(number, text):
         (with_row(3, ",1,,1,0,0,1"), "row 3, column 'secs' is nan, must be later"),
         (with_row(2, ",1,,1,0,0,1"), "row 2, column 'secs' is nan, must be later"),
         (with_row(3, "0.5,1,,inf,0,0,1"), r"row 3, audio\[0\] is inf"),
+        (
+            with_row(3, "0.5,70000,,0,0,0,1"),
+            r"row 3, video\[0\] is 70000.0, must be from -65504 to 65504",
+        ),
         (with_row(3, "0.5,1,,1,0,-1e999,1"), r"row 3, arousal\[0\] is -inf"),
         (ROWS[0], "has no row"),
         (ROWS[0] + "\n \n", "has no row"),

@@ -11,6 +11,12 @@ from avexp_tf import errors
 from avexp_tf import recording
 from avexp_tf.corpora.table import mapping as mapping_lib
 
+# In records video features are float16, descriptors float32.
+_LARGEST = {
+    "video": float(np.finfo(np.float16).max),
+    "audio": float(np.finfo(np.float32).max),
+}
+
 
 def to_block(
     rows: Mapping[str, np.ndarray],
@@ -35,8 +41,9 @@ def to_block(
       The ticks. A modality without a column is one column that is never present.
 
     Raises:
-      errors.DataError: naming file, row and column, if a value is infinite, a label is
-        outside [-1, 1], or a time is missing or not later than the one before.
+      errors.DataError: naming file, row and column, if a value is infinite or more than
+        a record can hold, a label is outside [-1, 1], or a time is missing or not later
+        than the one before.
     """
     n = len(next(iter(rows.values())))
 
@@ -44,12 +51,13 @@ def to_block(
         return errors.DataError(f"{path}: row {first_row + int(row)}, {what} {rule}")
 
     for key, values in rows.items():
-        infinite = np.argwhere(np.isinf(values))
-        if len(infinite):
-            row, column = infinite[0]
-            raise error(
-                row, f"{key}[{column}]", f"is {values[row, column]}, must be finite"
-            )
+        most = _LARGEST.get(key, np.inf)
+        too_large = np.argwhere(np.isinf(values) | (np.abs(values) > most))
+        if len(too_large):
+            row, column = too_large[0]
+            value = values[row, column]
+            rule = "finite" if np.isinf(value) else f"from {-most:g} to {most:g}"
+            raise error(row, f"{key}[{column}]", f"is {value}, must be {rule}")
     features = {}
     for name in config.MODALITIES:
         values = rows.get(name, np.full((n, 1), np.nan))
