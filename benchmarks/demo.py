@@ -23,6 +23,7 @@ from avexp_tf import errors
 
 SHARE_OF_OPTIMUM = 0.93
 AUDIO_VISUAL = ("baseline", "clip_zero", "frame_zero", "frame_repeat")
+# Those of `sweep_result.RESULT_COLUMNS` that are read: importing it starts TensorFlow.
 _COLUMNS = {"model", "train_seed", "modality", "pattern", "p", "mean_burst"}
 _COLUMNS |= {"target", "ccc", "optimum"}
 MATCHING = {"clip_zero": 0.7, "frame_zero": 0.95, "frame_repeat": 0.95}

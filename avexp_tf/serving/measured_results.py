@@ -9,19 +9,12 @@ import pathlib
 from typing import Any
 
 from avexp_tf import errors
+from avexp_tf.evaluation import sweep_result as sweep_results
 from avexp_tf.training import run_dir as run_dirs
 
 _RESULTS = "sweep/results.csv"
-_KEYS = (
-    "modality",
-    "pattern",
-    "p",
-    "mean_burst",
-    "loss_seed",
-    "target",
-    "ccc",
-    "n_ticks",
-)
+# What the optimum was says nothing of a model.
+_KEYS = set(sweep_results.RESULT_COLUMNS) - {"optimum"}
 
 
 def load(
@@ -53,7 +46,7 @@ def load(
         raise errors.DataError(f"{path}: can't be read: {error.strerror}") from None
     except (ValueError, csv.Error) as error:
         raise errors.DataError(f"{path}: is no table: {error}") from None
-    missing = {*_KEYS, "model", "train_seed"}.difference(*map(set, rows[:1]))
+    missing = _KEYS.difference(*map(set, rows[:1]))
     if missing:
         raise errors.DataError(f"{path}: has no column {', '.join(sorted(missing))}")
     if rows and "recording_id" in rows[0]:

@@ -313,7 +313,7 @@ class RunDir:
 
     def _is_damaged(self, result: Any) -> bool:
         wanted = result.get("weights_sha256") if isinstance(result, dict) else None
-        return wanted is not None and files.sha256(self.weights_path) != wanted
+        return wanted is not None and self.weights_sha256() != wanted
 
     def _write_json(self, name: str, values: Any) -> None:
         with files.replacing(self.path / name) as file:
