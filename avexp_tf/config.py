@@ -191,6 +191,13 @@ class ModelConfig(options.Checked):
     ignore_missing: bool = options.option(
         False, "Let attention ignore missing frames (not in the paper)."
     )
+    interval: float = options.option(
+        0.0,
+        "Give with each estimate an interval that is to hold this share of the labels, "
+        "such as 0.9; it changes no estimate. 0 gives none (not in the paper).",
+        minimum=0.0,
+        maximum=0.99,
+    )
 
 
 @dataclasses.dataclass(frozen=True)

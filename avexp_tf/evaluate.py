@@ -82,10 +82,10 @@ def main(argv: Sequence[str]) -> None:
         models, source, tested, loss_seeds, values.predictions or None
     )
     source.report_lost()
-    sweep_results.save(result, out)
+    tables = sweep_results.save(result, out)
     drawn = figures.draw_all(result.results, out)
-    print(report.write(result.results, drawn, data.records, out))
-    for name in (*sweep_results.TABLES, "report.md", *drawn):
+    print(report.write(result.results, drawn, data.records, out, result.intervals))
+    for name in (*tables, "report.md", *drawn):
         print(os.path.join(out, name))
 
 

@@ -20,6 +20,7 @@ from avexp_tf.data import manifest as manifests
 from avexp_tf.data import prepare
 from avexp_tf.data import record_source
 from avexp_tf.evaluation import protocol
+from avexp_tf.evaluation import report
 from avexp_tf.evaluation import sweep as sweeps
 from avexp_tf.evaluation import sweep_result as sweep_results
 from avexp_tf.training import experiment as experiments
@@ -58,7 +59,9 @@ TESTED = [
 def base_of(records):
     return config.ExperimentConfig(
         config.DataConfig(records=str(records), clip_ticks=40, eval_stride=40),
-        config.ModelConfig(d_model=8, num_heads=2, ff_dim=8, num_layers=1),
+        config.ModelConfig(
+            d_model=8, num_heads=2, ff_dim=8, num_layers=1, interval=0.9
+        ),
         config.TrainConfig(epochs=2),
     )
 
@@ -166,6 +169,7 @@ def test_everything_is_written(finished):
     assert len(trainings) == 4
     assert all((out / name).stat().st_size for name in names)
     assert {"results.csv", "comparisons.csv", "report.md", "report.html"} <= set(names)
+    assert "intervals.csv" in names
     figures = {name for name in names if name.endswith(".png")}
     assert {name.replace(".png", ".svg") for name in figures} <= set(names)
     assert {"figure_3.png", "figure_4.png", "bursts.png", "areas.png"} <= figures
@@ -182,6 +186,8 @@ def test_the_page_holds_every_figure_and_links_nothing(finished):
     for words in (
         "Never below unimodal",
         "Really missing",
+        report.INTERVALS_TITLE,
+        "Baseline, 0.9 asked",
         "[Aff-Wild2: 0.393 / 0.522]",
         "[Aff-Wild2: -0.060 / 0.284]",
     ):
@@ -196,10 +202,18 @@ def test_results_are_what_a_plain_sweep_gives(trained, finished):
     source = record_source.RecordSource.open(
         base_of(trained / "records").data, "validation"
     )
-    plain = sweeps.evaluate(models, source, TESTED, LOSS_SEEDS).results
+    found = sweeps.evaluate(models, source, TESTED, LOSS_SEEDS)
+    plain = found.results
     assert len(plain) == len(results)
     np.testing.assert_allclose(results["ccc"], plain["ccc"], atol=2e-6)
     np.testing.assert_allclose(results["optimum"], plain["optimum"], atol=2e-6)
+    intervals = pd.read_csv(out / "intervals.csv")
+    np.testing.assert_allclose(
+        intervals[["coverage", "width"]],
+        found.intervals[["coverage", "width"]],
+        rtol=1e-5,
+        atol=2 / 1000,  # a bound may lie within rounding of a label
+    )
 
 
 def test_ticks_are_either_missing_or_present(finished):

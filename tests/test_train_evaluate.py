@@ -90,6 +90,7 @@ def test_from_records_to_the_papers_figures(records, tmp_path, capsys):
             for word in words_of(records, path)
             if not word.startswith(("--name", "--variant", "--ablation"))
         ]
+        words += ["--interval=0.8"] * (path.name == "frame_zero")
         code, stdout, stderr = small_runs.call(
             capsys, train, *words, f"--strategy={path.name}"
         )
@@ -128,15 +129,17 @@ def test_from_records_to_the_papers_figures(records, tmp_path, capsys):
         "figure_3.svg",
         "figure_4.png",
         "figure_4.svg",
+        "intervals.csv",
         "recordings.csv",
         "report.md",
         "results.csv",
     ]
-    assert stdout[-5:] == [
+    assert stdout[-6:] == [
         str(out / name)
         for name in (
             "results.csv",
             "recordings.csv",
+            "intervals.csv",
             "report.md",
             "figure_3.png",
             "figure_4.png",
@@ -152,13 +155,21 @@ def test_from_records_to_the_papers_figures(records, tmp_path, capsys):
     assert (tmp_path / "predictions.csv").exists()
     report = (out / "report.md").read_text()
     table = [line for line in report.splitlines() if line.startswith("|")]
-    assert len(table) == 2 + 25
+    assert len(table) == 2 * (2 + 25)
     assert table[0].split("|")[1:5] == [
         cell
         for cell in table[0].split("|")[1:5]
         if cell.strip() in ("lost", "Baseline", "Frame-Zero", "Best possible")
     ]
-    assert stdout[: len(table)] == table
+    assert [line for line in stdout if line.startswith("|")] == table
+    assert table[2 + 25].split("|")[1:3] == [
+        cell
+        for cell in table[2 + 25].split("|")[1:3]
+        if cell.strip() in ("lost", "Frame-Zero, 0.8 asked")
+    ]
+    intervals = pd.read_csv(out / "intervals.csv", keep_default_na=False)
+    assert tuple(intervals.columns) == sweep_results.INTERVAL_COLUMNS
+    assert set(intervals["model"]) == {"frame_zero"} and len(intervals) == 25 * 2
 
 
 def test_a_complete_run_is_left_alone_and_other_settings_are_refused(

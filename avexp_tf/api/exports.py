@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 from avexp_tf import arguments
+from avexp_tf import config
 from avexp_tf import errors
 from avexp_tf import quiet
 
@@ -94,11 +95,13 @@ def predict(
 
     Returns:
       One row per tick: time in seconds, valence, arousal, what was present; of media
-      files also the file, the face's box and the detector's score.
+      files also the file, the face's box and the detector's score; of a model with
+      intervals their bounds at the end.
 
     Raises:
       errors.DataError: if the model or a file can't be used.
     """
+    from avexp_tf import outputs
     from avexp_tf import recording as recording_lib
     from avexp_tf.serving import model_source
 
@@ -113,10 +116,12 @@ def predict(
         return pd.DataFrame(
             {
                 "time": inputs.timestamps,
-                "valence": values[:, 0],
-                "arousal": values[:, 1],
+                **dict(zip(config.TARGETS, values.T, strict=False)),
                 "video_present": inputs.video_present.astype(bool),
                 "audio_present": inputs.audio_present.astype(bool),
+                **dict(
+                    zip(outputs.BOUNDS, values.T[outputs.N_TARGETS :], strict=False)
+                ),
             }
         )
     from avexp_tf.corpora.media import corpus as media_corpus

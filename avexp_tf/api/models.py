@@ -31,7 +31,8 @@ def build_model(
 
     Returns:
       A functional model, compiled with Adam at the paper's rate, the CCC loss of the
-      batch and the CCC of all that was seen as metric. `keras.models.load_model` reads
+      batch (and that of the bounds, if `interval` is given) and the CCC of all that was
+      seen as metric. `keras.models.load_model` reads
       what its `save` wrote once `avexp_tf.models` and `avexp_tf.objectives` are
       imported.
 
@@ -60,7 +61,7 @@ def build_model(
         model = trained_model.build(experiment, manifest)
     model.compile(
         optimizer=keras.optimizers.Adam(experiment.train.learning_rate),
-        loss={name: objectives.CCCLoss() for name in config.TARGETS},
+        loss=objectives.output_losses(experiment.model.interval),
         metrics={name: [objectives.CCCMetric()] for name in config.TARGETS},
     )
     return model
@@ -173,7 +174,7 @@ def evaluate(
 
         sweep_results.save(result, out)
         drawn = figures.draw_all(result.results, out)
-        report.write(result.results, drawn, data.records, out)
+        report.write(result.results, drawn, data.records, out, result.intervals)
     return result.results
 
 

@@ -13,7 +13,6 @@ import pandas as pd
 
 from avexp_tf import config
 from avexp_tf import errors
-from avexp_tf import files
 from avexp_tf.evaluation import alignment
 from avexp_tf.evaluation import comparisons as comparison_lib
 from avexp_tf.evaluation import study
@@ -30,6 +29,7 @@ class Findings:
       records: Folder of the records.
       results: See `sweep_result.RESULT_COLUMNS`.
       recordings: The same per recording.
+      intervals: See `sweep_result.SweepResult`.
       comparisons: See `comparisons.COLUMNS`.
       areas: model, modality, pattern, target, area.
       gaps: model, modality, really (missing or present), target, ccc, n_ticks; nothing
@@ -43,6 +43,7 @@ class Findings:
     records: str
     results: pd.DataFrame
     recordings: pd.DataFrame
+    intervals: pd.DataFrame | None
     comparisons: pd.DataFrame
     areas: pd.DataFrame
     gaps: pd.DataFrame
@@ -52,7 +53,7 @@ class Findings:
     best_epochs: pd.DataFrame
 
     def save(self, out_dir: str | os.PathLike[str]) -> list[str]:
-        """Writes `results.csv`, `recordings.csv` and `comparisons.csv`.
+        """Writes the tables of a sweep, and `comparisons.csv`.
 
         Returns:
           Their names.
@@ -60,13 +61,9 @@ class Findings:
         Raises:
           errors.DataError: if they can't be written.
         """
-        files.make_folder(out_dir)
-        names = []
-        for field in ("results", "recordings", "comparisons"):
-            names.append(f"{field}.csv")
-            with files.replacing(os.path.join(out_dir, names[-1])) as file:
-                getattr(self, field).to_csv(file, index=False, float_format="%.6g")
-        return names
+        names = (*sweep_results.TABLES, "comparisons.csv")
+        tables = (self.results, self.recordings, self.intervals, self.comparisons)
+        return sweep_results.save_tables(dict(zip(names, tables, strict=True)), out_dir)
 
 
 def gather(
@@ -102,6 +99,7 @@ def gather(
         records,
         result.results,
         result.recordings,
+        result.intervals,
         comparison_lib.compare(tested),
         _areas(tested),
         _gaps(validation),

@@ -11,6 +11,7 @@ from typing import TypeVar
 import numpy as np
 
 from avexp_tf import files
+from avexp_tf import outputs
 from avexp_tf.training import scoring
 
 _Arrays = TypeVar("_Arrays", bound="_Kept")
@@ -62,10 +63,37 @@ class Measurement(_Kept):
     Attributes:
       moments: float64 [K, recordings, 2, 6] per condition; see `objectives.moments`.
       predicted: float32 [N, 2] of every tick, under the first condition.
+      intervals: float64 [K, 2, 3] per condition; see `interval_sums`.
     """
 
     moments: np.ndarray
     predicted: np.ndarray
+    intervals: np.ndarray
+
+
+def interval_sums(labels: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """Returns what says how often intervals hold the labels, and how wide they are.
+
+    Args:
+      labels: float [n, 2], NaN where invalid.
+      predicted: float [K, n, 6]; see `outputs`. Of [K, n, 2], without bounds, all sums
+        are zero.
+
+    Returns:
+      float64 [K, 2, 3]: ticks with a label, those of them whose interval holds it, and
+      the sum of their widths.
+    """
+    found = np.zeros((len(predicted), outputs.N_TARGETS, 3))
+    if predicted.shape[-1] == outputs.N_TARGETS:
+        return found
+    bounds = predicted[..., outputs.N_TARGETS :]
+    low, high = bounds[..., 0::2], bounds[..., 1::2]
+    valid = ~np.isnan(labels)
+    found[..., 0] = valid.sum(axis=0)
+    # A comparison with NaN is false.
+    found[..., 1] = ((low <= labels) & (labels <= high)).sum(axis=1)
+    found[..., 2] = np.where(valid, high - low, 0.0).sum(axis=1)
+    return found
 
 
 @dataclasses.dataclass(frozen=True)

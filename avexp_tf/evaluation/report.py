@@ -34,6 +34,15 @@ CAPTIONS = {
     "lost; dashed, where it is known, the best that a model could do.",
 }
 
+INTERVALS_TITLE = "How often intervals hold the label (and how wide they are)"
+INTERVALS = (
+    "The share of the labels of valence / arousal that lie in the model's intervals, "
+    "and in parentheses their mean width, over all ticks of the split and averaged "
+    "over seeds. Intervals that tell the truth hold the share that they were asked "
+    "for, whatever is lost, and are wide where little is known; a model that was not "
+    "trained on a loss may not notice it."
+)
+
 _BEST = (
     " *Best possible* is the correlation of the exact posterior mean with the truth, "
     "under the same losses."
@@ -72,6 +81,45 @@ def point_table(results: pd.DataFrame, with_paper: bool = False) -> pd.DataFrame
     return pd.DataFrame(rows)
 
 
+def interval_table(intervals: pd.DataFrame) -> pd.DataFrame:
+    """Returns coverage and width per point and model, means over seeds, as text.
+
+    Args:
+      intervals: Of `SweepResult`.
+
+    Returns:
+      One row per point, and per model a column with coverage (width) of valence /
+      arousal.
+    """
+    keyed = intervals.fillna({"mean_burst": 0.0})
+    order = keyed[_POINT].drop_duplicates()
+    keys = [*_POINT, "model", "target"]
+    mean = keyed.groupby(keys)[["coverage", "width"]].mean()
+    cells = mean["coverage"].map(_two_digits) + " (" + mean["width"].map(_two_digits)
+    cells += ")"
+    rows = []
+    for point in order.itertuples(index=False):
+        row = {"lost": words_of(*point)}
+        for name, share in _shares(intervals).items():
+            row[f"{protocol.title_of(name)}, {share} asked"] = " / ".join(
+                cells.get((*point, name, target), "-") for target in config.TARGETS
+            )
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _shares(intervals: pd.DataFrame) -> dict[str, str]:
+    """What each model's intervals are to hold; seeds may have been asked for others."""
+    return {
+        str(name): ", ".join(f"{share:g}" for share in sorted(set(one["interval"])))
+        for name, one in intervals.groupby("model", sort=False)
+    }
+
+
+def _two_digits(value: float) -> str:
+    return "-" if value != value else f"{value:.2f}"
+
+
 def words_of(modality: str, pattern: str, p: float, mean_burst: float = 0.0) -> str:
     """Returns a condition in words, such as `video Frame-Zero p=0.95`."""
     title = _PATTERN_TITLES.get(pattern, pattern)
@@ -105,17 +153,19 @@ def write(
     figures: Sequence[str],
     records: str,
     out_dir: str | os.PathLike[str],
+    intervals: pd.DataFrame | None = None,
 ) -> str:
-    """Writes `report.md` and returns its table.
+    """Writes `report.md` and returns its tables.
 
     Args:
       results: With the columns of `sweep_result.RESULT_COLUMNS`.
       figures: Names of the figures that lie beside it.
       records: The records that were evaluated on.
       out_dir: The folder.
+      intervals: Of `SweepResult`.
 
     Returns:
-      The table of all points, as Markdown.
+      The table of all points, and that of intervals if there are any, as Markdown.
 
     Raises:
       errors.DataError: if the file can't be written.
@@ -134,6 +184,10 @@ def write(
         table,
         "",
     ]
+    if intervals is not None:
+        held = document.markdown_table(interval_table(intervals))
+        lines += [INTERVALS_TITLE, "", INTERVALS, "", held, ""]
+        table += f"\n\n{INTERVALS_TITLE}\n{held}"
     for name in figures:
         lines += [f"![{CAPTIONS[name]}]({name})", "", f"*{CAPTIONS[name]}*", ""]
     with files.replacing(os.path.join(out_dir, "report.md")) as file:

@@ -135,6 +135,10 @@ def _blocks(
         )
         yield document.Table(_alignment_table(found))
         yield from figure("alignment")
+    if found.intervals is not None:
+        yield document.Heading(report.INTERVALS_TITLE)
+        yield document.Paragraph(report.INTERVALS)
+        yield document.Table(report.interval_table(found.intervals))
     yield document.Heading("Recordings")
     yield from figure("recordings")
     yield document.Heading("Training")

@@ -16,6 +16,7 @@ import tqdm
 from avexp_tf import config
 from avexp_tf import errors
 from avexp_tf import files
+from avexp_tf import outputs
 from avexp_tf.data import condition as conditions
 from avexp_tf.data import pipeline
 from avexp_tf.data import record_source
@@ -166,6 +167,7 @@ def measure(
     row_of = {entry.recording_id: row for row, entry in enumerate(entries)}
     shape = (len(sweep), len(entries), len(config.TARGETS), moments.SIZE)
     total = np.zeros((len(predictors), *shape))
+    intervals = np.zeros((len(predictors), len(sweep), outputs.N_TARGETS, 3))
     unablated: list[list[np.ndarray]] = [[] for _ in predictors]
     ticks: list[measurements.Ticks] = []
     n_ticks = sum(entry.n_ticks for entry in entries)
@@ -180,7 +182,10 @@ def measure(
             row = row_of[segment.recording_id]
             for index, part in enumerate(scoring.segment_moments(segment)):
                 total[index, :, row] = moments.merge(total[index, :, row], part)
-                unablated[index].append(segment.predicted[index][0].astype(np.float32))
+                values = segment.predicted[index]
+                intervals[index] += measurements.interval_sums(segment.labels, values)
+                first = values[0, :, : outputs.N_TARGETS]
+                unablated[index].append(first.astype(np.float32))
             ticks.append(measurements.Ticks.of(segment, row))
             write(segment)
             bar.update(len(segment.labels))
@@ -189,8 +194,8 @@ def measure(
             f"{source.data.records}: all records of {source.split} are damaged"
         )
     return measurements.Ticks.joined(ticks), [
-        measurements.Measurement(one, np.concatenate(parts))
-        for one, parts in zip(total, unablated, strict=True)
+        measurements.Measurement(one, np.concatenate(parts), sums)
+        for one, parts, sums in zip(total, unablated, intervals, strict=True)
     ]
 
 
@@ -213,10 +218,13 @@ def _prediction_writer(
     sweep: Sequence[tuple[conditions.Condition, int]],
 ) -> Iterator[Any]:
     """Gives a function that writes a segment's predictions, one line per tick."""
+    n_targets = outputs.N_TARGETS
     if path is None:
         yield lambda segment: None
         return
-    with files.replacing_table(path, PREDICTION_COLUMNS) as write_lines:
+    bounded = any(model.interval for model in models)
+    bounds = outputs.BOUNDS if bounded else ()
+    with files.replacing_table(path, (*PREDICTION_COLUMNS, *bounds)) as write_lines:
 
         def write(segment: scoring.SegmentPredictions) -> None:
             labels = [
@@ -226,14 +234,18 @@ def _prediction_writer(
             for model, predicted in zip(models, segment.predicted, strict=False):
                 for (condition, seed), values in zip(sweep, predicted, strict=True):
                     start = [model.name, model.train_seed, str(condition), seed]
+                    # Empty where only other models have bounds.
+                    rest = [""] * (len(bounds) if not model.interval else 0)
                     write_lines(
                         [
                             *start,
                             segment.recording_id,
                             segment.first_tick + tick,
                             f"{segment.timestamps[tick]:.6f}",
-                            *(f"{value:.6f}" for value in values[tick]),
+                            *(f"{one:.6f}" for one in values[tick, :n_targets]),
                             *labels[tick],
+                            *(f"{one:.6f}" for one in values[tick, n_targets:]),
+                            *rest,
                         ]
                         for tick in range(len(values))
                     )

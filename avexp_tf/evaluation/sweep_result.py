@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import pathlib
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
@@ -33,7 +34,14 @@ RESULT_COLUMNS = (
     "optimum",
     "n_ticks",
 )
-TABLES = ("results.csv", "recordings.csv")
+INTERVAL_COLUMNS = (
+    *RESULT_COLUMNS[:8],
+    "interval",
+    "coverage",
+    "width",
+    "n_ticks",
+)
+TABLES = ("results.csv", "recordings.csv", "intervals.csv")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,23 +52,28 @@ class Label:
       name: baseline, clip_zero, ...
       train_seed: Seed of its training.
       variant: audio_visual, video_only or audio_only.
+      interval: The share of labels that its intervals are to hold; 0 without any.
     """
 
     name: str
     train_seed: int
     variant: str
+    interval: float = 0.0
 
     @classmethod
     def of(cls, model: trained_model.TrainedModel) -> Label:
         """Returns the label of a model."""
-        return cls(model.name, model.train_seed, model.variant)
+        return cls(model.name, model.train_seed, model.variant, model.interval)
 
     @classmethod
     def of_run(cls, run_dir: run_dirs.RunDir) -> Label:
         """Returns the label of a run's model, without loading it."""
         experiment = run_dir.config()
         return cls(
-            experiment.train.name, experiment.train.seed, experiment.model.variant
+            experiment.train.name,
+            experiment.train.seed,
+            experiment.model.variant,
+            experiment.model.interval,
         )
 
 
@@ -75,6 +88,9 @@ class SweepResult:
         `RESULT_COLUMNS`; `optimum` is NaN where it is not known.
       recordings: The same per recording: `recording_id` and `subject_id` instead of
         `optimum`.
+      intervals: One row per model with bounds, condition, loss seed and target, with
+        the columns of `INTERVAL_COLUMNS`: which share of the labels the intervals hold,
+        and how wide they are in the mean. None where no model has bounds.
       moments: float64 [models, K, recordings, 2, 6]; see `objectives.moments`.
     """
 
@@ -82,6 +98,7 @@ class SweepResult:
     sweep: Sequence[tuple[conditions.Condition, int]]
     results: pd.DataFrame
     recordings: pd.DataFrame
+    intervals: pd.DataFrame | None
     moments: np.ndarray
 
 
@@ -111,20 +128,45 @@ def tabulate(
         sweep,
         _results(labels, sweep, total, optimum),
         _recordings(labels, sweep, total, entries),
+        _intervals(labels, sweep, np.stack([one.intervals for one in measured])),
         total,
     )
 
 
-def save(result: SweepResult, out_dir: str | os.PathLike[str]) -> None:
-    """Writes `results.csv` and `recordings.csv` into a folder.
+def save(result: SweepResult, out_dir: str | os.PathLike[str]) -> list[str]:
+    """Writes `TABLES` into a folder, and returns the names of those that there are.
+
+    Raises:
+      errors.DataError: if they can't be written.
+    """
+    tables = (result.results, result.recordings, result.intervals)
+    return save_tables(dict(zip(TABLES, tables, strict=True)), out_dir)
+
+
+def save_tables(
+    tables: Mapping[str, pd.DataFrame | None], out_dir: str | os.PathLike[str]
+) -> list[str]:
+    """Writes tables into a folder, and removes what is there of those that are None.
+
+    Args:
+      tables: By file name.
+      out_dir: The folder.
+
+    Returns:
+      The names of the files that are there now.
 
     Raises:
       errors.DataError: if they can't be written.
     """
     files.make_folder(out_dir)
-    for name, table in zip(TABLES, (result.results, result.recordings), strict=True):
-        with files.replacing(os.path.join(out_dir, name)) as file:
+    for name, table in tables.items():
+        path = os.path.join(out_dir, name)
+        if table is None:
+            pathlib.Path(path).unlink(missing_ok=True)
+            continue
+        with files.replacing(path) as file:
             table.to_csv(file, index=False, float_format="%.6g")
+    return [name for name, table in tables.items() if table is not None]
 
 
 def _pooled(per_recording: np.ndarray) -> np.ndarray:
@@ -187,6 +229,31 @@ def _recordings(
                         }
                     )
     return pd.DataFrame(rows)
+
+
+def _intervals(
+    labels: Sequence[Label],
+    sweep: Sequence[tuple[conditions.Condition, int]],
+    total: np.ndarray,
+) -> pd.DataFrame | None:
+    rows: list[dict[str, Any]] = []
+    for m, label in enumerate(labels):
+        if not label.interval:
+            continue
+        for k, (condition, seed) in enumerate(sweep):
+            for t, target in enumerate(config.TARGETS):
+                n_ticks, inside, width = total[m, k, t]
+                rows.append(
+                    _condition_columns(label, condition, seed)
+                    | {
+                        "target": target,
+                        "interval": label.interval,
+                        "coverage": inside / n_ticks if n_ticks else np.nan,
+                        "width": width / n_ticks if n_ticks else np.nan,
+                        "n_ticks": int(n_ticks),
+                    }
+                )
+    return pd.DataFrame(rows, columns=list(INTERVAL_COLUMNS)) if rows else None
 
 
 def _condition_columns(

@@ -133,7 +133,9 @@ def main(argv: Sequence[str]) -> int:
         )
         write: Callable[[list[recognizer.Estimate]], None] | None = None
         if values.csv:
-            write = stack.enter_context(estimate_table.writing(values.csv))
+            write = stack.enter_context(
+                estimate_table.writing(values.csv, call.outputs)
+            )
         n_ticks, broke_off = _follow(source.estimates(call), write)
     print(f"{n_ticks} ticks" + (f": {values.csv}" if values.csv else ""), flush=True)
     for note in notes:

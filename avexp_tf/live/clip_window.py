@@ -40,7 +40,7 @@ class ClipWindow:
             )
         self._model = predictor.model
         self._every_ticks = every_ticks
-        self._last = np.zeros(len(config.TARGETS), np.float32)
+        self._last = np.zeros(len(predictor.outputs), np.float32)
         self._clip_ticks = predictor.data.clip_ticks
         self._margin = layout.context_ticks - 1
         self._has_background = layout.has_background
@@ -65,7 +65,7 @@ class ClipWindow:
           ticks: In order, none left out but where `restarted` says so.
 
         Returns:
-          Valence and arousal, float32 [n, 2].
+          The model's outputs, float32 [n, 2 or 6]; see `avexp_tf.outputs`.
 
         Raises:
           errors.AvexpError: if the model can't be run.
@@ -87,7 +87,7 @@ class ClipWindow:
             places.append(k)
         if clips:
             values.extend(self._run(clips))
-        found = np.zeros((len(ticks), len(config.TARGETS)), np.float32)
+        found = np.zeros((len(ticks), len(self._last)), np.float32)
         due = dict(zip(places, values, strict=True))
         for k in range(len(ticks)):
             self._last = due.get(k, self._last)

@@ -13,6 +13,7 @@ import numpy as np
 
 from avexp_tf import config
 from avexp_tf import errors
+from avexp_tf import outputs
 from avexp_tf.live import call_losses
 from avexp_tf.live import feature_stream
 from avexp_tf.serving import predictor as predictors
@@ -123,7 +124,8 @@ class Comparison:
         for one in self._predictors:
             model: Any = one.model
             clip = self._clip(one)
-            values.append(model.predict_sources(clip)[0, -1])
+            newest_outputs = model.predict_sources(clip)[0, -1]
+            values.append(newest_outputs[: outputs.N_TARGETS])
         newest = self._rows[-1]
         source = newest.sources["video"]
         place = source - self._rows[0].tick.index

@@ -6,9 +6,11 @@ import contextlib
 import os
 from collections.abc import Callable
 from collections.abc import Iterator
+from collections.abc import Sequence
 
 from avexp_tf import config
 from avexp_tf import files
+from avexp_tf import outputs
 from avexp_tf.live import recognizer
 
 COLUMNS = (
@@ -37,12 +39,13 @@ def check(path: str | os.PathLike[str]) -> None:
 
 @contextlib.contextmanager
 def writing(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str], predicted: Sequence[str] = config.TARGETS
 ) -> Iterator[Callable[[list[recognizer.Estimate]], None]]:
     """Writes estimates as they come; the file takes its name at the end of the call.
 
     Args:
       path: The file.
+      predicted: Names of the model's outputs; bounds become columns at the end.
 
     Yields:
       Takes the next estimates.
@@ -50,7 +53,8 @@ def writing(
     Raises:
       errors.DataError: if it can't be written.
     """
-    with files.replacing_table(path, COLUMNS) as write:
+    columns = (*COLUMNS, *predicted[outputs.N_TARGETS :])
+    with files.replacing_table(path, columns) as write:
         yield lambda estimates: write(_line(one) for one in estimates)
 
 
@@ -65,4 +69,5 @@ def _line(one: recognizer.Estimate) -> list[str]:
         *box,
         f"{one.score:.4f}",
         str(int(one.restarted)),
+        *(f"{bound:.6f}" for bound in one.bounds),
     ]

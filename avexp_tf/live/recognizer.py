@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from avexp_tf import config
+from avexp_tf import outputs
 from avexp_tf.features import timeline
 from avexp_tf.live import clip_window
 from avexp_tf.live import feature_stream
@@ -33,6 +34,8 @@ class Estimate:
       secs: Its time, on the clock of the packets.
       values: Valence and arousal, float32 [2]; smoothed if that is asked for.
       raw: The same as the model gave them.
+      bounds: Of the values' intervals, float32 [4] in the order of `outputs.BOUNDS`,
+        which go along where the values are smoothed; [0] of a model without.
       video_present: A picture of this tick came, and a face was found in it or in the
         one that stands for it.
       audio_present: There was sound.
@@ -49,6 +52,7 @@ class Estimate:
     secs: float
     values: np.ndarray
     raw: np.ndarray
+    bounds: np.ndarray
     video_present: bool
     audio_present: bool
     confidence: float
@@ -82,14 +86,18 @@ class Estimator:
           errors.AvexpError: if the model can't be run.
         """
         found = []
-        for tick, raw in zip(ticks, self._window.predict(ticks), strict=True):
-            values = raw
+        n_targets = outputs.N_TARGETS
+        for tick, predicted in zip(ticks, self._window.predict(ticks), strict=True):
+            values = raw = predicted[:n_targets]
+            bounds = predicted[n_targets:]
             if tick.restarted:
                 self._there[:] = 0
             if self._filter is not None:
                 if tick.restarted:
                     self._filter.reset()
                 values = self._filter.smooth(tick.secs, raw).astype(np.float32)
+                n_ends = len(bounds) // n_targets
+                bounds = bounds + np.repeat(values - raw, n_ends)
             now = [tick.score * tick.video_arrived, float(tick.audio_present)]
             self._there += (1 - self._keep) * (np.array(now) - self._there)
             found.append(
@@ -98,6 +106,7 @@ class Estimator:
                     secs=tick.secs,
                     values=values,
                     raw=raw,
+                    bounds=bounds,
                     video_present=tick.video_arrived,
                     audio_present=tick.audio_present,
                     confidence=float(self._there.mean()),
@@ -127,6 +136,10 @@ class Recognizer:
       predictor: Of the model.
       features: The stream of its features.
       live: How the call is followed.
+
+    Attributes:
+      features: Likewise.
+      outputs: Names of the model's outputs.
     """
 
     def __init__(
@@ -136,6 +149,7 @@ class Recognizer:
         live: live_settings.LiveConfig,
     ):
         self.features = features
+        self.outputs = predictor.outputs
         self._estimator = Estimator(predictor, live)
 
     @classmethod

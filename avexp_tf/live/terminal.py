@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from avexp_tf import config
+from avexp_tf import outputs
 from avexp_tf.live import recognizer
 
 _HALF = 10
@@ -12,11 +15,14 @@ def line(one: recognizer.Estimate) -> str:
     """Returns the line for one tick: two scales from -1 to 1, and what is there.
 
     Args:
-      one: The estimate.
+      one: The estimate; its interval is drawn where it has one.
     """
+    intervals = np.reshape(one.bounds, (outputs.N_TARGETS, -1))
     scales = [
-        f"{name} {value:+.2f} {_scale(float(value))}"
-        for name, value in zip(config.TARGETS, one.values, strict=True)
+        f"{name} {value:+.2f} {_scale(float(value), interval)}"
+        for name, value, interval in zip(
+            config.TARGETS, one.values, intervals, strict=True
+        )
     ]
     there = [
         f"{name} {'yes' if present else 'no '}"
@@ -26,9 +32,15 @@ def line(one: recognizer.Estimate) -> str:
     return "  ".join(words)
 
 
-def _scale(value: float) -> str:
-    place = round(min(max(value, -1.0), 1.0) * _HALF) + _HALF
+def _scale(value: float, interval: np.ndarray) -> str:
     cells = ["-"] * (2 * _HALF + 1)
+    if len(interval):
+        low, high = map(_place, interval)
+        cells[low : high + 1] = "=" * (high + 1 - low)
     cells[_HALF] = "|"
-    cells[place] = "O"
+    cells[_place(value)] = "O"
     return "".join(cells)
+
+
+def _place(value: float) -> int:
+    return round(float(min(max(value, -1.0), 1.0)) * _HALF) + _HALF

@@ -8,6 +8,7 @@ numbers and the same arithmetic, with C times less audio to read, copy and send.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +16,13 @@ import keras
 from keras import ops
 
 from avexp_tf import config
+from avexp_tf import outputs as model_outputs
 from avexp_tf.models import layers
+
+# Start of the names of all layers that only bounds follow from.
+_OF_BOUNDS = "interval_"
+# A tenth of what labels in [-1, 1] may differ by, to start with.
+_FIRST_DISTANCE = 0.2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +53,31 @@ class CrossmodalTransformer(keras.Model):
         own = {name: inputs[name] for name in self.input}
         return super().call(own, training=training)
 
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """Computes the loss; the bounds of a target are held against its labels."""
+        labels = _with_bounds(y, y_pred)
+        return super().compute_loss(x, labels, y_pred, sample_weight, training)
+
+    def compute_metrics(
+        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
+    ) -> Any:
+        """Computes the metrics, of labels as in `compute_loss`."""
+        labels = _with_bounds(y, y_pred)
+        return super().compute_metrics(x, labels, y_pred, sample_weight)
+
+
+def _with_bounds(labels: Any, predicted: Mapping[str, Any]) -> Any:
+    if labels is None or predicted.keys() <= labels.keys():
+        return labels
+    return {name: labels[model_outputs.target_of(name)] for name in predicted}
+
 
 def build(
     model_config: config.ModelConfig,
@@ -63,7 +95,8 @@ def build(
       A functional model. Inputs, of which a one-branch variant has its own and `valid`:
       `video` float32 [B, T, video], `audio` float32 [B, T + C - 1, audio], normalised,
       `video_source`, `audio_source` int32 [B, T], `valid` bool [B, T]. Outputs
-      `valence`, `arousal` float32 [B, T].
+      `valence`, `arousal` float32 [B, T], and with `model_config.interval` their bounds
+      `valence_low`, `valence_high`, `arousal_low`, `arousal_high`.
     """
     policy = keras.dtype_policies.DTypePolicy(precision)
     modalities = _modalities(model_config.variant)
@@ -95,6 +128,11 @@ def build(
     fusion = _fusion(modalities, model_config, policy)
     outputs = fusion({name: fusion_inputs[name] for name in fusion.input})
     return CrossmodalTransformer(inputs, outputs, name="crossmodal_transformer")
+
+
+def learns_bounds(variable: keras.Variable) -> bool:
+    """Tells whether a weight of the model is one that only bounds follow from."""
+    return variable.path.startswith(_OF_BOUNDS)
 
 
 def _modalities(variant: str) -> tuple[str, ...]:
@@ -181,7 +219,9 @@ def _fusion(
     model_config: config.ModelConfig,
     policy: keras.DTypePolicy,
 ) -> keras.Model:
-    """The crossmodal layer, where there are two branches, and the head."""
+    """The crossmodal layer, where there are two branches, and the heads."""
+    valid = _valid_input()
+    sources = {name: _source_input(f"{name}_source") for name in modalities}
     inputs: dict[str, Any] = {
         f"{name}_encoding": keras.Input(
             (None, model_config.d_model),
@@ -191,13 +231,12 @@ def _fusion(
         for name in modalities
     }
     # Keras refuses inputs that nothing follows from.
+    if len(modalities) == 2 or model_config.interval:
+        inputs["valid"] = valid
+    if (len(modalities) == 2 and model_config.ignore_missing) or model_config.interval:
+        inputs |= {f"{name}_source": source for name, source in sources.items()}
     if len(modalities) == 2:
-        inputs["valid"] = _valid_input()
-        masks = dict.fromkeys(modalities, inputs["valid"])
-        if model_config.ignore_missing:
-            for name in modalities:
-                source = inputs[f"{name}_source"] = _source_input(f"{name}_source")
-                masks[name] = _mask(source, inputs["valid"], model_config)
+        masks = {name: _mask(sources[name], valid, model_config) for name in modalities}
         fused = layers.Crossmodal(
             model_config.num_heads,
             model_config.dropout,
@@ -223,4 +262,41 @@ def _fusion(
             name=f"{target}_head",
         )(fused)
         outputs[target] = ops.squeeze(column, axis=-1)  # [B, T]
+    if model_config.interval:
+        outputs |= _bounds(fused, outputs, sources, valid)
     return keras.Model(inputs, outputs, name="fusion")
+
+
+def _bounds(
+    fused: Any, estimates: Mapping[str, Any], sources: Mapping[str, Any], valid: Any
+) -> dict[str, Any]:
+    """The ends of each estimate's interval, from which no gradient goes further.
+
+    So the estimates are those of a model without. What arrived is told apart from what
+    it looked like: where a model learned to fill gaps, its features hide them.
+    """
+    arrivals = [
+        layers.Arrivals(dtype="float32", name=f"{name}_arrivals")(source, valid)
+        for name, source in sources.items()
+    ]
+    features = ops.concatenate(
+        [ops.stop_gradient(ops.cast(fused, "float32")), *arrivals], axis=-1
+    )
+    hidden = keras.layers.Dense(
+        fused.shape[-1], "relu", dtype="float32", name=f"{_OF_BOUNDS}hidden"
+    )(features)
+    found = {}
+    for name in model_outputs.BOUNDS:
+        distance = keras.layers.Dense(
+            1,
+            activation="softplus",
+            bias_initializer=keras.initializers.Constant(
+                math.log(math.expm1(_FIRST_DISTANCE))
+            ),
+            dtype="float32",
+            name=f"{_OF_BOUNDS}{name}",
+        )(hidden)
+        distance = ops.squeeze(distance, axis=-1)
+        estimate = ops.stop_gradient(estimates[model_outputs.target_of(name)])
+        found[name] = estimate + (-distance if name.endswith("low") else distance)
+    return found

@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from avexp_tf import config
+from avexp_tf import outputs
 
 
 class SweepPredictor:
@@ -52,7 +53,7 @@ class SweepPredictor:
             int32 [B, K, T].
 
         Returns:
-          float32 [B, K, T, 2]: valence and arousal.
+          float32 [B, K, T, 2]: valence and arousal; [B, K, T, 6] with bounds.
         """
         valid = np.asarray(batch["valid"])
         n_clips, n_maps, n_ticks = np.shape(batch[f"{self.modalities[0]}_source"])
@@ -94,8 +95,8 @@ class SweepPredictor:
                 }
             ),
         )
-        targets = np.stack([predicted[name].numpy() for name in config.TARGETS], -1)
-        return targets[inverse].reshape(n_clips, n_maps, n_ticks, len(config.TARGETS))
+        values = outputs.stacked(predicted)
+        return values[inverse].reshape(n_clips, n_maps, n_ticks, values.shape[-1])
 
     def _in_chunks(self, function: Any, count: int, inputs_at: Any) -> Any:
         parts = []

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-import tensorflow as tf
 from keras import ops
 
 from avexp_tf.objectives import concordance
+from avexp_tf.objectives import replicas
 
 
 @keras.saving.register_keras_serializable("avexp_tf")
@@ -30,12 +30,5 @@ class CCCLoss(keras.losses.Loss):
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Computes the loss; see the class."""
-        value = concordance.ccc(y_true, y_pred, _sum_over_replicas())
+        value = concordance.ccc(y_true, y_pred, replicas.all_reduce())
         return ops.reshape(1.0 - value, (1,))
-
-
-def _sum_over_replicas() -> concordance.AllReduce | None:
-    context = tf.distribute.get_replica_context()
-    if context is None or context.num_replicas_in_sync == 1:
-        return None
-    return lambda x: context.all_reduce(tf.distribute.ReduceOp.SUM, x)

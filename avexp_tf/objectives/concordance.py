@@ -8,19 +8,18 @@ large mean nor a low precision spoils them. An invalid label is NaN.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from keras import ops
+
+from avexp_tf.objectives import replicas
 
 # Far below any variance of labels in [-1, 1], far above float32's smallest normal
 # number: two constant series give CCC 0 with a finite gradient.
 EPSILON = 1e-8
 
-AllReduce = Callable[[Any], Any]
 
-
-def ccc(y_true: Any, y_pred: Any, all_reduce: AllReduce | None = None) -> Any:
+def ccc(y_true: Any, y_pred: Any, all_reduce: replicas.AllReduce | None = None) -> Any:
     """Computes the CCC over all valid entries of all axes.
 
     Args:

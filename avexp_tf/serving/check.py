@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from avexp_tf import config
 from avexp_tf import errors
+from avexp_tf import outputs
 from avexp_tf.data import record_source
 from avexp_tf.serving import client
 from avexp_tf.serving import export_config
@@ -49,8 +50,9 @@ def saved_model_candidate(
     def call(signature: str, request: requests.Arrays) -> np.ndarray:
         function = loaded.signatures[signature]
         names = function.structured_input_signature[1]
-        found = function(**{name: tf.constant(request[name]) for name in names})
-        return np.stack([found[target].numpy() for target in config.TARGETS], axis=-1)
+        return outputs.stacked(
+            function(**{name: tf.constant(request[name]) for name in names})
+        )
 
     return parity_result.Candidate(
         SAVED_MODEL,
@@ -168,7 +170,7 @@ def largest_difference(
       max_recordings: How many to compare on; 0 takes all.
 
     Returns:
-      The largest absolute difference of valence and arousal.
+      The largest absolute difference.
     """
     found = parity.measure(
         trained_model.load(run_dirs.RunDir(run_path), precision="float32"),

@@ -22,6 +22,7 @@ import numpy as np
 
 from avexp_tf import config
 from avexp_tf import errors
+from avexp_tf import outputs
 from avexp_tf import typed_json
 from avexp_tf.data import manifest as manifests
 from avexp_tf.serving import client_errors
@@ -104,19 +105,20 @@ class Client:
         Args: those of `call`.
 
         Returns:
-          Valence and arousal, float32 [B, T, 2].
+          The model's outputs, float32 [B, T, 2 or 6]; see `avexp_tf.outputs`.
 
         Raises:
           client_errors.ServerError: one of its kinds.
         """
-        outputs = self.call(signature, inputs)
-        found = [np.asarray(outputs.get(target)) for target in config.TARGETS]
-        if found[0].ndim != 2 or any(one.shape != found[0].shape for one in found):
+        answer = self.call(signature, inputs)
+        names = outputs.names_in(answer)
+        shapes = [np.shape(answer[name]) for name in names if name in answer]
+        if len(shapes) < len(names) or len(shapes[0]) != 2 or len(set(shapes)) > 1:
             raise client_errors.BrokenServerError(
-                f"{self.address}: answered {', '.join(outputs) or 'nothing'}, not "
-                f"{' and '.join(config.TARGETS)} [B, T]"
+                f"{self.address}: answered {', '.join(answer) or 'nothing'}, not "
+                f"{', '.join(names)} [B, T]"
             )
-        values = np.stack(found, axis=-1).astype(np.float32)
+        values = outputs.stacked(answer).astype(np.float32)
         if not np.isfinite(values).all():
             raise client_errors.BrokenServerError(
                 f"{self.address}: answered numbers that are not finite"
@@ -214,9 +216,12 @@ class Client:
             this program.
         """
         pinned = self.pinned()
-        manifest, data = pinned.manifest(), pinned.experiment().data
+        manifest, experiment = pinned.manifest(), pinned.experiment()
         return predictors.for_experiment(
-            ClipModel(pinned, manifest, data.clip_ticks), manifest, data, eval_stride
+            ClipModel(pinned, manifest, experiment.data.clip_ticks),
+            manifest,
+            experiment,
+            eval_stride,
         )
 
     def _files(self, *names: str) -> dict[str, bytes]:

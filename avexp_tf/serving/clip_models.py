@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from avexp_tf import config
 from avexp_tf import errors
+from avexp_tf import outputs
 from avexp_tf.serving import saved_model
 from avexp_tf.serving import signatures
 from avexp_tf.training import run_dir as run_dirs
@@ -95,5 +95,6 @@ class RunDir:
 def _run(
     function: Callable[..., Any], names: list[str], clips: Mapping[str, np.ndarray]
 ) -> np.ndarray:
-    found = function(**{name: tf.constant(clips[name]) for name in names})
-    return np.stack([found[target].numpy() for target in config.TARGETS], axis=-1)
+    return outputs.stacked(
+        function(**{name: tf.constant(clips[name]) for name in names})
+    )

@@ -49,7 +49,7 @@ class FacePredictor:
             `ServingModule.predict`. Only pictures that are present are described.
 
         Returns:
-          `valence`, `arousal` float32 [B, T].
+          The model's outputs, float32 [B, T].
         """
         present = inputs["video_present"]
         faces = inputs.pop("faces")

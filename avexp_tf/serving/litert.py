@@ -20,6 +20,7 @@ import tensorflow as tf
 
 from avexp_tf import config
 from avexp_tf import errors
+from avexp_tf import outputs
 from avexp_tf.data import condition as conditions
 from avexp_tf.data import pipeline
 from avexp_tf.data import record_source
@@ -126,7 +127,7 @@ def convert(
                 f"Valence and arousal from face and voice; {VARIANTS[name].what}.",
                 metadata.version("avexp-tf"),
                 {key: key for key in found[signatures.DEFAULT][1]},
-                {target: f"expressed {target}" for target in config.TARGETS},
+                {output: outputs.words_of(output) for output in module.outputs},
                 files or {},
             )
     return converted

@@ -12,6 +12,7 @@ import numpy as np
 
 from avexp_tf import config
 from avexp_tf import errors
+from avexp_tf import outputs
 from avexp_tf import typed_json
 from avexp_tf.data import manifest as manifests
 from avexp_tf.serving import litert_metadata
@@ -73,7 +74,7 @@ class LiteRt:
           inputs: Its inputs; what it does not take is left out.
 
         Returns:
-          Valence and arousal, float32 [B, T, 2].
+          The outputs, float32 [B, T, 2 or 6]; see `avexp_tf.outputs`.
         """
         runner = self._runners[signature]
         with self._lock:
@@ -81,7 +82,7 @@ class LiteRt:
             found = runner(
                 **{name: inputs[name] for name in runner.get_input_details()}
             )
-            return np.stack([found[target] for target in config.TARGETS], axis=-1)
+            return outputs.stacked(found)
 
     def predictor(self, eval_stride: int = 0) -> predictor.Predictor:
         """Returns what predicts whole recordings with it.
@@ -90,7 +91,7 @@ class LiteRt:
           eval_stride: Ticks between clips; 0 as in training.
         """
         return predictor.for_experiment(
-            self, self.manifest, self.experiment.data, eval_stride
+            self, self.manifest, self.experiment, eval_stride
         )
 
 

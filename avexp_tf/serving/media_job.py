@@ -186,7 +186,9 @@ class MediaJob:
         sums = np.zeros(len(config.TARGETS))
         with (
             tqdm.tqdm(total=n_expected, unit="tick", desc=path.name) as bar,
-            prediction_table.writing(results.paths["csv"]) as write,
+            prediction_table.writing(
+                results.paths["csv"], self.predictor.outputs
+            ) as write,
         ):
             for ticks in self.predictor.predict(
                 path,

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from avexp_tf import outputs
 from avexp_tf import recording
 from avexp_tf.features import extract
 from avexp_tf.media import probe
@@ -23,6 +24,8 @@ class Ticks:
     Attributes:
       secs: Since the recording's start, float64 [n].
       values: Valence and arousal, float32 [n, 2].
+      bounds: Of their intervals, float32 [n, 4] in the order of `outputs.BOUNDS`; [n,
+        0] of a model without.
       video_present: A face was found, bool [n].
       audio_present: There was sound, bool [n].
       frames: Which frame of the video is shown, int64 [n]; -1 for none.
@@ -33,6 +36,7 @@ class Ticks:
 
     secs: np.ndarray
     values: np.ndarray
+    bounds: np.ndarray
     video_present: np.ndarray
     audio_present: np.ndarray
     frames: np.ndarray
@@ -51,6 +55,9 @@ class MediaPredictor:
       extractor: Of the model's features.
       clock: Of the model's ticks, see `Extractor.read`; a file without pictures is
         predicted on the clock `30hz`.
+
+    Attributes:
+      outputs: Names of the model's outputs.
     """
 
     def __init__(
@@ -59,6 +66,7 @@ class MediaPredictor:
         extractor: extract.Extractor,
         clock: str,
     ):
+        self.outputs = predictor.outputs
         self._predictor = predictor
         self._extractor = extractor
         self._clock = clock
@@ -115,7 +123,7 @@ class _Waiting:
         )
 
     def take(self, values: np.ndarray) -> Ticks:
-        """Returns the first ticks, with their predictions."""
+        """Returns the first ticks, with the model's outputs for them."""
         joined = {
             name: np.concatenate([piece[name] for piece in self._pieces])
             for name in self._pieces[0]
@@ -123,4 +131,7 @@ class _Waiting:
         rest = {name: array[len(values) :] for name, array in joined.items()}
         self._pieces = [rest]
         taken = {name: array[: len(values)] for name, array in joined.items()}
-        return Ticks(values=values, **taken)
+        n_targets = outputs.N_TARGETS
+        return Ticks(
+            values=values[:, :n_targets], bounds=values[:, n_targets:], **taken
+        )

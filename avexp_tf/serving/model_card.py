@@ -15,6 +15,7 @@ from importlib import metadata
 from typing import Any
 
 from avexp_tf import config
+from avexp_tf import outputs
 from avexp_tf.data import manifest as manifests
 from avexp_tf.serving import signatures
 from avexp_tf.training import run_dir as run_dirs
@@ -103,9 +104,8 @@ def card(
             for name, inputs in specs.items()
         },
         "outputs": {
-            target: f"float32 [B, T], about -1 to 1: expressed {target}"
-            + ("" if target in learned else "; not learned, train has no label of it")
-            for target in config.TARGETS
+            name: _output(name, learned, experiment.model.interval)
+            for name in outputs.names(experiment.model.interval)
         },
         "features": features | {"clip_ticks": experiment.data.clip_ticks},
         **sound,
@@ -204,6 +204,15 @@ def markdown(values: Mapping[str, Any]) -> str:
         + ".",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _output(name: str, learned: Sequence[str], interval: float) -> str:
+    text = f"float32 [B, T], about -1 to 1: {outputs.words_of(name)}"
+    if name in outputs.BOUNDS:
+        text += f", which is to hold {interval:.0%} of the labels"
+    if outputs.target_of(name) not in learned:
+        text += "; not learned, train has no label of it"
+    return text
 
 
 def _rows_of_sound(features: Mapping[str, Any]) -> str:

@@ -47,7 +47,7 @@ class ModelSource:
 
         make = clip_models.SavedModel if self.is_export else clip_models.RunDir
         return predictors.for_experiment(
-            make(self.path), self.manifest, self.experiment.data, eval_stride
+            make(self.path), self.manifest, self.experiment, eval_stride
         )
 
     def digest(self) -> str:

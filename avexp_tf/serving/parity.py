@@ -21,6 +21,7 @@ import tqdm
 
 from avexp_tf import config
 from avexp_tf import errors
+from avexp_tf import outputs
 from avexp_tf.data import condition as conditions
 from avexp_tf.data import manifest as manifests
 from avexp_tf.data import pipeline
@@ -167,8 +168,7 @@ class _Gate:
             if "repeat" in text:
                 continue  # presence has no word for it
             request, inputs = self._by_presence(batch, k)
-            found = self._run(inputs)
-            expected = np.stack([found[name] for name in config.TARGETS], axis=-1)
+            expected = outputs.stacked(self._run(inputs))
             self._compare(signatures.DEFAULT, k, request, expected, batch["labels"])
 
     def _by_presence(
@@ -252,8 +252,9 @@ def _first_clip(values: requests.Arrays) -> requests.Arrays:
 def _moments(predicted: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Moments [2, 6] of a batch; clips are as good as one long recording."""
     n_targets = labels.shape[-1]
+    estimates = predicted[..., :n_targets]
     flat = np.moveaxis(labels, -1, 0).reshape(n_targets, -1)
-    return moments.moments_of(flat, np.moveaxis(predicted, -1, 0).reshape(flat.shape))
+    return moments.moments_of(flat, np.moveaxis(estimates, -1, 0).reshape(flat.shape))
 
 
 def _merged(total: np.ndarray | None, part: np.ndarray) -> np.ndarray:

@@ -46,8 +46,8 @@ class Candidate:
     Attributes:
       name: For the report.
       allowance: How far it may be from Keras.
-      call: Takes a signature's name and its inputs, gives valence and arousal, float32
-        [B, T, 2].
+      call: Takes a signature's name and its inputs, gives the outputs, float32 [B, T,
+        2 or 6]; see `avexp_tf.outputs`.
       signatures: Of `serving_default` and `sources`, those that it has.
       n_bytes: Its size on disk; 0 if it has none.
     """

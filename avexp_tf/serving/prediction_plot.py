@@ -15,6 +15,7 @@ from avexp_tf.serving import media_predictor
 
 # More points than the picture has pixels; longer recordings are averaged down to this.
 _MOST_POINTS = 4096
+_N_PLAIN = 5  # columns of a point that has no bounds
 
 
 def draw(
@@ -22,8 +23,9 @@ def draw(
 ) -> None:
     """Draws predictions as a PNG file.
 
-    The upper axes show valence and arousal; below, one strip per modality is filled
-    where it is present. Memory does not grow with the length.
+    The upper axes show valence and arousal, and as bands their intervals if there are
+    any; below, one strip per modality is filled where it is present. Memory does not
+    grow with the length.
 
     Args:
       chunks: All ticks in order, at least one.
@@ -43,15 +45,16 @@ def draw(
     upper, lower = drawing.subplots(
         2, 1, sharex=True, gridspec_kw={"height_ratios": [3, 1]}
     )
+    bounds = rows[:, _N_PLAIN:]
     for column, target in enumerate(config.TARGETS):
-        upper.plot(
-            rows[:, 0],
-            rows[:, 1 + column],
-            label=target,
-            color=records_draw.COLORS[target],
-        )
+        color = records_draw.COLORS[target]
+        upper.plot(rows[:, 0], rows[:, 1 + column], label=target, color=color)
+        if bounds.size:
+            low, high = bounds[:, 2 * column], bounds[:, 2 * column + 1]
+            upper.fill_between(rows[:, 0], low, high, color=color, alpha=0.15, lw=0)
     # Predictions have no bounds of their own; labels do.
-    reach = max(1.05, 1.05 * float(np.abs(rows[:, 1:3]).max()))
+    reach = 1.05 * max(1.0, float(np.abs(rows[:, 1:3]).max(initial=0.0)))
+    reach = max(reach, 1.05 * float(np.abs(bounds).max(initial=0.0)))
     upper.set_ylim(-reach, reach)
     upper.set_ylabel("prediction")
     upper.axhline(0, color="0.8", linewidth=0.8, zorder=0)
@@ -74,17 +77,19 @@ class Points:
 
     def __init__(self) -> None:
         self._group_ticks = 1
-        self._done = np.zeros((0, 5))
-        self._rest = np.zeros((0, 5))
+        self._done = self._rest = np.zeros((0, _N_PLAIN))
 
     def add(self, ticks: media_predictor.Ticks) -> None:
         """Takes the next ticks."""
         columns = [ticks.secs, ticks.values, ticks.video_present, ticks.audio_present]
-        self._rest = np.concatenate([self._rest, np.column_stack(columns)])
+        new = np.column_stack([*columns, ticks.bounds])
+        if not len(self._rest) and not len(self._done):
+            self._done = self._rest = new[:0]
+        self._rest = np.concatenate([self._rest, new])
         n_groups = len(self._rest) // self._group_ticks
         whole = self._rest[: n_groups * self._group_ticks]
         self._rest = self._rest[len(whole) :]
-        means = whole.reshape(n_groups, self._group_ticks, 5).mean(axis=1)
+        means = whole.reshape(n_groups, self._group_ticks, new.shape[1]).mean(axis=1)
         self._done = np.concatenate([self._done, means])
         while len(self._done) > _MOST_POINTS:
             if len(self._done) % 2:
@@ -92,11 +97,16 @@ class Points:
                 last = np.repeat(self._done[-1:], self._group_ticks, axis=0)
                 self._rest = np.concatenate([last, self._rest])
                 self._done = self._done[:-1]
-            self._done = self._done.reshape(-1, 2, 5).mean(axis=1)
+            self._done = self._done.reshape(-1, 2, new.shape[1]).mean(axis=1)
             self._group_ticks *= 2
 
     def rows(self) -> np.ndarray:
-        """Returns time, valence, arousal, and the shares of video and audio, [n, 5]."""
+        """Returns the points.
+
+        Returns:
+          [n, 5 or 9]: time, valence, arousal, the shares of video and audio, and the
+          bounds if there are any.
+        """
         if not len(self._rest):
             return self._done
         return np.concatenate([self._done, self._rest.mean(axis=0, keepdims=True)])

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy as np
 from avexp_tf import config
 from avexp_tf import errors
 from avexp_tf import files
+from avexp_tf import outputs
 from avexp_tf.serving import media_predictor
 
 if TYPE_CHECKING:
@@ -34,12 +36,13 @@ COLUMNS = (
 
 @contextlib.contextmanager
 def writing(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str], predicted: Sequence[str] = config.TARGETS
 ) -> Iterator[Callable[[media_predictor.Ticks], None]]:
     """Writes predictions as they come; the file takes its name when all are there.
 
     Args:
       path: The file.
+      predicted: Names of the model's outputs; bounds become columns at the end.
 
     Yields:
       Takes the next ticks.
@@ -47,7 +50,7 @@ def writing(
     Raises:
       errors.DataError: if it can't be written.
     """
-    with files.replacing_table(path, COLUMNS) as write:
+    with files.replacing_table(path, _columns(predicted)) as write:
         yield lambda ticks: write(_lines(ticks))
 
 
@@ -63,7 +66,8 @@ def read(path: str | os.PathLike[str], n_ticks: int) -> Iterator[media_predictor
     """
     with open(path, encoding="utf-8", newline="") as file:
         reader = csv.reader(file)
-        if tuple(next(reader, ())) != COLUMNS:
+        columns = tuple(next(reader, ()))
+        if columns != _columns(outputs.names_in(columns)):
             raise errors.DataError(
                 f"{path}: the first line must be {','.join(COLUMNS)}"
             )
@@ -71,10 +75,10 @@ def read(path: str | os.PathLike[str], n_ticks: int) -> Iterator[media_predictor
         for line in reader:
             lines.append(line)
             if len(lines) == n_ticks:
-                yield _parsed(path, lines)
+                yield _parsed(path, columns, lines)
                 lines = []
         if lines:
-            yield _parsed(path, lines)
+            yield _parsed(path, columns, lines)
 
 
 def frame(ticks: media_predictor.Ticks) -> pd.DataFrame:
@@ -97,8 +101,14 @@ def frame(ticks: media_predictor.Ticks) -> pd.DataFrame:
         *ticks.boxes.T,
         ticks.scores,
         ticks.frames,
+        *ticks.bounds.T,
     ]
-    return pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)))
+    names = (*COLUMNS, *outputs.BOUNDS)[: len(columns)]
+    return pd.DataFrame(dict(zip(names, columns, strict=True)))
+
+
+def _columns(predicted: Sequence[str]) -> tuple[str, ...]:
+    return (*COLUMNS, *predicted[outputs.N_TARGETS :])
 
 
 def _lines(ticks: media_predictor.Ticks) -> Iterable[list[str]]:
@@ -113,27 +123,31 @@ def _lines(ticks: media_predictor.Ticks) -> Iterable[list[str]]:
             *(f"{edge:.1f}" if has_box else "" for edge in box),
             f"{ticks.scores[row]:.4f}",
             str(ticks.frames[row]) if ticks.frames[row] >= 0 else "",
+            *(f"{bound:.6f}" for bound in ticks.bounds[row]),
         ]
 
 
 def _parsed(
-    path: str | os.PathLike[str], lines: list[list[str]]
+    path: str | os.PathLike[str], names: Sequence[str], lines: list[list[str]]
 ) -> media_predictor.Ticks:
     try:
-        columns = dict(zip(COLUMNS, zip(*lines, strict=True), strict=True))
+        columns = dict(zip(names, zip(*lines, strict=True), strict=True))
 
         def numbers(name: str, empty: str = "nan") -> np.ndarray:
             return np.array([float(cell or empty) for cell in columns[name]])
 
+        def together(names: Sequence[str]) -> np.ndarray:
+            found = np.array([numbers(name) for name in names], np.float32)
+            return found.reshape(len(names), len(lines)).T
+
         return media_predictor.Ticks(
             secs=numbers("time"),
-            values=np.stack([numbers(name) for name in config.TARGETS], axis=1).astype(
-                np.float32
-            ),
+            values=together(config.TARGETS),
+            bounds=together(names[len(COLUMNS) :]),
             video_present=numbers("video_present") == 1,
             audio_present=numbers("audio_present") == 1,
             frames=numbers("frame", "-1").astype(np.int64),
-            boxes=np.stack([numbers(name) for name in _BOX], axis=1).astype(np.float32),
+            boxes=together(_BOX),
             scores=numbers("detector_score").astype(np.float32),
         )
     except ValueError as error:

@@ -16,6 +16,7 @@ from typing import Protocol
 import numpy as np
 
 from avexp_tf import config
+from avexp_tf import outputs
 from avexp_tf import recording
 from avexp_tf.data import manifest as manifests
 from avexp_tf.data import segment as segment_lib
@@ -38,7 +39,7 @@ class ClipModel(Protocol):
             float32 [B, T, video_dim]. A model takes of them what it needs.
 
         Returns:
-          Valence and arousal, float32 [B, T, 2].
+          Its outputs, float32 [B, T, 2 or 6]; see `avexp_tf.outputs`.
 
         Raises:
           errors.AvexpError: if they can't be predicted.
@@ -52,7 +53,7 @@ class Prediction:
 
     Attributes:
       first_tick: The tick of the recording that row 0 stands for.
-      values: Valence and arousal, float32 [n, 2].
+      values: The model's outputs, float32 [n, 2 or 6]; see `avexp_tf.outputs`.
     """
 
     first_tick: int
@@ -66,11 +67,13 @@ class Predictor:
       model: Runs the clips.
       manifest: Of the records that the model was trained on.
       data: How it was evaluated: `clip_ticks` and `eval_stride`.
+      interval: Of the model; see `config.ModelConfig`.
 
     Attributes:
       manifest: Likewise.
       data: Likewise.
       model: Likewise.
+      outputs: Names of the model's outputs.
     """
 
     def __init__(
@@ -78,10 +81,12 @@ class Predictor:
         model: ClipModel,
         manifest: manifests.Manifest,
         data: config.DataConfig,
+        interval: float = 0.0,
     ):
         self.manifest = manifest
         self.data = data
         self.model = model
+        self.outputs = outputs.names(interval)
 
     def predict(self, block: recording.Block) -> np.ndarray:
         """Predicts a recording that is in memory.
@@ -90,12 +95,12 @@ class Predictor:
           block: All of its ticks; labels are ignored.
 
         Returns:
-          Valence and arousal, float32 [n, 2].
+          The outputs, float32 [n, 2 or 6].
 
         Raises:
           errors.DataError: if the features are not of the model's widths.
         """
-        nothing = np.zeros((0, len(config.TARGETS)), np.float32)
+        nothing = np.zeros((0, len(self.outputs)), np.float32)
         found = [prediction.values for prediction in self.stream([block])]
         return np.concatenate([nothing, *found])
 
@@ -127,7 +132,7 @@ class Predictor:
         # A segment shorter than T is one shorter clip: padding would be masked.
         clip_ticks = min(self.data.clip_ticks, segment.n_ticks)
         starts = clip_starts(segment.n_ticks, clip_ticks, self.data.clip_stride)
-        total = np.zeros((segment.n_ticks, len(config.TARGETS)))
+        total = np.zeros((segment.n_ticks, len(self.outputs)))
         count = np.zeros((segment.n_ticks, 1))
         for first in range(0, len(starts), BATCH_CLIPS):
             batch = starts[first : first + BATCH_CLIPS]
@@ -162,7 +167,7 @@ class Predictor:
 def for_experiment(
     model: ClipModel,
     manifest: manifests.Manifest,
-    data: config.DataConfig,
+    experiment: config.ExperimentConfig,
     eval_stride: int = 0,
 ) -> Predictor:
     """Returns a predictor with clips as in training.
@@ -170,12 +175,13 @@ def for_experiment(
     Args:
       model: Runs the clips.
       manifest: Of the records that the model was trained on.
-      data: How it was evaluated.
+      experiment: The settings that it was trained with.
       eval_stride: Ticks between clips; 0 as in training.
     """
+    data = experiment.data
     if eval_stride:
         data = dataclasses.replace(data, eval_stride=eval_stride)
-    return Predictor(model, manifest, data)
+    return Predictor(model, manifest, data, experiment.model.interval)
 
 
 def clip_starts(n_ticks: int, clip_ticks: int, stride: int) -> list[int]:

@@ -32,6 +32,7 @@ class RecordPredictor:
         data: config.DataConfig,
     ):
         self._module = module
+        self._outputs = module.outputs
         self._layout = layout
         self._clip_ticks = data.clip_ticks
         self._stride = data.clip_stride
@@ -48,7 +49,7 @@ class RecordPredictor:
           examples: string [B], each a `tf.train.Example` of the record schema.
 
         Returns:
-          `valence`, `arousal` float32 [B, N], `valid` bool [B, N], where N is the
+          The model's outputs float32 [B, N], `valid` bool [B, N], where N is the
           length of the longest record; where `valid` is False there is 0.
         """
         records = self._parse(examples)
@@ -140,7 +141,7 @@ class RecordPredictor:
     def _predict_in_pieces(
         self, records: signatures.Tensors, record: tf.Tensor, start: tf.Tensor
     ) -> signatures.Tensors:
-        """Predictions of all clips, [M, T] per target."""
+        """Predictions of all clips, [M, T] per output."""
         n_clips = tf.size(record)
         n_pieces = -(-n_clips // _CLIPS_AT_ONCE)
 
@@ -152,7 +153,7 @@ class RecordPredictor:
             predicted = self._predict_clips(records, record[piece], start[piece])
             return index + 1, *(
                 array.write(index, predicted[name])
-                for name, array in zip(config.TARGETS, found, strict=True)
+                for name, array in zip(self._outputs, found, strict=True)
             )
 
         arrays = [
@@ -162,7 +163,7 @@ class RecordPredictor:
                 infer_shape=False,
                 element_shape=[None, self._clip_ticks],
             )
-            for _ in config.TARGETS
+            for _ in self._outputs
         ]
         _, *found = tf.while_loop(
             lambda index, *_: index < n_pieces,
@@ -172,7 +173,7 @@ class RecordPredictor:
         )
         return {
             name: array.concat()
-            for name, array in zip(config.TARGETS, found, strict=True)
+            for name, array in zip(self._outputs, found, strict=True)
         }
 
     def _predict_clips(
@@ -248,10 +249,10 @@ class RecordPredictor:
         width = tf.maximum(longest, self._clip_ticks)
         place = tf.stack([tf.broadcast_to(record[:, None], tf.shape(tick)), tick], -1)
         shape = tf.stack([tf.size(n_ticks), width])
-        count = tf.scatter_nd(place, tf.ones_like(predicted[config.TARGETS[0]]), shape)
+        count = tf.scatter_nd(place, tf.ones_like(predicted[self._outputs[0]]), shape)
         valid = tf.range(longest)[None] < n_ticks[:, None]
         outputs = {}
-        for name in config.TARGETS:
+        for name in self._outputs:
             mean = tf.scatter_nd(place, predicted[name], shape) / tf.maximum(count, 1.0)
             outputs[name] = tf.where(valid, mean[:, :longest], 0.0)
         return outputs | {"valid": valid}

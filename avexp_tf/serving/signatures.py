@@ -1,9 +1,10 @@
 """What a served model takes and gives: the model with what the pipeline does before it.
 
-Every signature has named inputs, dynamic batch B and ticks T, and gives `valence` and
-`arousal`, float32 [B, T]; but `about`, which gives what the inputs depend on. A server
-takes a request only with all inputs of a signature, so what a request may leave out is
-a signature of its own.
+Every signature has named inputs, dynamic batch B and ticks T, and gives the model's
+outputs (see `avexp_tf.outputs`), float32 [B, T]: `valence` and `arousal`, and if it was
+trained with intervals their bounds. Only `about` gives what the inputs depend on. A
+server takes a request only with all inputs of a signature, so what a request may leave
+out is a signature of its own.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from avexp_tf import config
+from avexp_tf import outputs
 from avexp_tf.data import manifest as manifests
 
 Tensors = dict[str, tf.Tensor]
@@ -58,6 +60,7 @@ class ServingModule(tf.Module):
 
     Attributes:
       modalities: Those that the model takes.
+      outputs: Names of what it gives.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class ServingModule(tf.Module):
         self._video_dim = manifest.layout.video_dim
         self._checked = checked
         self.modalities = [name for name in config.MODALITIES if name in model.input]
+        self.outputs = outputs.names_in(model.output)
         statistics = manifest.audio_statistics
         self._mean = tf.constant(np.asarray(statistics.mean, np.float32))
         self._scale = tf.constant(1 / np.asarray(statistics.std, np.float32))
@@ -152,7 +156,7 @@ class ServingModule(tf.Module):
             a row of zeros is none.
 
         Returns:
-          `valence`, `arousal` float32 [B, T].
+          The outputs, float32 [B, T].
         """
         present = inputs[f"{self.modalities[0]}_present"]
         n_ticks = tf.fill(tf.shape(present)[:1], tf.shape(present)[1])
@@ -168,7 +172,7 @@ class ServingModule(tf.Module):
             count, with their rows of `audio`, of the clip at this place.
 
         Returns:
-          `valence`, `arousal` float32 [B, T]; 0 at ticks that don't count.
+          The outputs, float32 [B, T]; 0 at ticks that don't count.
         """
         n_ticks = inputs["n_ticks"]
         present = inputs[f"{self.modalities[0]}_present"]
@@ -261,7 +265,7 @@ class ServingModule(tf.Module):
             In `audio`, rows of zeros are no sound.
 
         Returns:
-          `valence`, `arousal` float32 [B, T].
+          The outputs, float32 [B, T].
         """
         streams = {name: inputs[name] for name in self.modalities}
         sources = {name: inputs[f"{name}_source"] for name in self.modalities}
@@ -285,7 +289,7 @@ class ServingModule(tf.Module):
           valid: bool [B, T], False in padding; None if there is none.
 
         Returns:
-          `valence`, `arousal` float32 [B, T].
+          The outputs, float32 [B, T].
         """
         if valid is None:
             valid = tf.ones_like(sources[self.modalities[0]], tf.bool)
@@ -297,7 +301,7 @@ class ServingModule(tf.Module):
             rows = [streams["video"], streams["background"]]
             features["video"] = tf.concat(rows, axis=1)
         predicted = self._body(features)
-        return {name: tf.identity(predicted[name], name) for name in config.TARGETS}
+        return {name: tf.identity(predicted[name], name) for name in self.outputs}
 
     def normalised(self, audio: tf.Tensor, heard: tf.Tensor) -> tf.Tensor:
         """Returns z-normalised LLDs, zero in rows without sound.

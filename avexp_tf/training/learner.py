@@ -66,7 +66,11 @@ class Learner:
             self.model = trained_model.build(experiment, train_source.manifest)
             self.optimizer = optimizers.build(settings, n_steps)
         self.trainer = trainers.Trainer(
-            self.model, self.optimizer, strategy, few_steps=n_steps < _FEW_STEPS
+            self.model,
+            self.optimizer,
+            strategy,
+            experiment.model.interval,
+            few_steps=n_steps < _FEW_STEPS,
         )
         self.variables = variables_lib.Variables(self.model, self.optimizer, strategy)
         sweep: list[tuple[conditions.Ablation, int]] = [((), 0)]

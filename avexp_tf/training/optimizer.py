@@ -9,6 +9,7 @@ import tensorflow as tf
 from keras import ops
 
 from avexp_tf import config
+from avexp_tf.models import crossmodal_transformer
 
 
 @keras.saving.register_keras_serializable("avexp_tf")
@@ -39,9 +40,19 @@ class GlobalClipAdam(keras.optimizers.Adam):
         reduced = super()._all_reduce_sum_gradients(grads_and_vars)
         if not self.max_norm:
             return reduced
-        gradients, variables = zip(*reduced, strict=True)
+        # What bounds are learned with must not shorten the steps of the estimates.
+        estimates: list = []
+        bounds: list = []
+        for pair in reduced:
+            variable = self._trainable_variables[self._get_variable_index(pair[1])]
+            of_bounds = crossmodal_transformer.learns_bounds(variable)
+            (bounds if of_bounds else estimates).append(pair)
+        return self._clipped(estimates) + self._clipped(bounds)
+
+    def _clipped(self, pairs: list) -> list:
+        gradients = [gradient for gradient, _ in pairs]
         clipped, _ = tf.clip_by_global_norm(gradients, self.max_norm)
-        return list(zip(clipped, variables, strict=True))
+        return [(one, pair[1]) for one, pair in zip(clipped, pairs, strict=True)]
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Moves one variable; the base class's formula."""

@@ -12,12 +12,13 @@ import numpy as np
 
 from avexp_tf import config
 from avexp_tf import errors
+from avexp_tf import outputs
 from avexp_tf.objectives import moments
 
 # Losses on dev are drawn once, from a seed far from those that people choose.
 DEV_SEED = config.LARGEST_SEED - 1
 
-# predict(batch) -> float [B, K, T, 2]
+# predict(batch) -> float [B, K, T, 2], or [B, K, T, 6] with bounds; see `outputs`.
 Predict = Callable[[dict[str, Any]], np.ndarray]
 
 
@@ -43,7 +44,7 @@ class SegmentPredictions:
       timestamps: float64 [n], seconds.
       labels: float32 [n, 2], NaN where invalid.
       present: bool [n, 2]: whether there really was a face, and sound.
-      predicted: One float array [K, n, 2] per predictor.
+      predicted: One float array [K, n, 2] per predictor; [K, n, 6] with bounds.
     """
 
     recording_id: str
@@ -108,8 +109,10 @@ class _Open:
         n = min(len(batch["valid"][row]), len(self._count) - start)
         at = slice(start, start + n)
         if not self._sums:
-            shape = (len(self._count), len(config.TARGETS))
-            self._sums = [np.zeros((len(one), *shape)) for one in predicted]
+            n_ticks = len(self._count)
+            self._sums = [
+                np.zeros((len(one), n_ticks, one.shape[-1])) for one in predicted
+            ]
         for total, one in zip(self._sums, predicted, strict=True):
             total[:, at] += one[:, :n]
         self._count[at] += 1
@@ -137,7 +140,9 @@ def segment_moments(segment: SegmentPredictions) -> list[np.ndarray]:
     """Returns one float64 [K, 2, 6] of moments per predictor; see `moments`."""
     labels = segment.labels.T[None]  # [1, 2, n]
     return [
-        moments.moments_of(labels, np.swapaxes(predicted, 1, 2))
+        moments.moments_of(
+            labels, np.swapaxes(predicted[..., : outputs.N_TARGETS], 1, 2)
+        )
         for predicted in segment.predicted
     ]
 

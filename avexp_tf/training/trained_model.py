@@ -25,6 +25,7 @@ class TrainedModel:
       name: As in results: baseline, clip_zero, ...
       train_seed: Seed of the run.
       variant: audio_visual, video_only or audio_only.
+      interval: Of its bounds; see `config.ModelConfig`.
       model: With its best weights.
       run_dir: Where it came from.
     """
@@ -32,6 +33,7 @@ class TrainedModel:
     name: str
     train_seed: int
     variant: str
+    interval: float
     model: keras.Model
     run_dir: run_dirs.RunDir
 
@@ -48,6 +50,7 @@ class TrainedModel:
             experiment.train.name,
             experiment.train.seed,
             experiment.model.variant,
+            experiment.model.interval,
             load(run_dir),
             run_dir,
         )

@@ -18,6 +18,7 @@ import tensorflow as tf
 from avexp_tf import config
 from avexp_tf import errors
 from avexp_tf import objectives
+from avexp_tf import outputs
 
 
 class Trainer:
@@ -27,6 +28,7 @@ class Trainer:
       model: Built in the strategy's scope.
       optimizer: Likewise.
       strategy: Where the replicas run.
+      interval: Of the model, see `config.ModelConfig`.
       few_steps: Make one graph for batches of any size. Each graph takes seconds; one
         that knows how many clips it gets is a little faster, but the last batch of an
         epoch then needs another.
@@ -40,12 +42,14 @@ class Trainer:
         model: keras.Model,
         optimizer: keras.optimizers.Optimizer,
         strategy: tf.distribute.Strategy,
+        interval: float = 0.0,
         few_steps: bool = False,
     ):
         self._model = model
         self._optimizer = optimizer
         self._strategy = strategy
-        self._loss = objectives.CCCLoss()
+        self._losses = objectives.output_losses(interval)
+        self._bounds = outputs.names(interval)[outputs.N_TARGETS :]
         with strategy.scope():
             optimizer.build(model.trainable_variables)
         self._compiled_step = tf.function(
@@ -109,13 +113,17 @@ class Trainer:
         variables = self._model.trainable_variables
         with tf.GradientTape() as tape:
             predicted = self._model(inputs, training=True)
-            parts = [
-                self._loss(labels[name], predicted[name]) for name in config.TARGETS
-            ]
-            # Keras has divided each by the number of replicas, since gradients are
-            # summed over replicas and each of them holds the whole loss.
-            share = tf.add_n(parts) / len(parts)
-        gradients = tape.gradient(share, variables)
+            # Keras divides each by the number of replicas, since gradients are summed
+            # over replicas and each of them holds the whole loss.
+            parts = {
+                name: loss(labels[outputs.target_of(name)], predicted[name])
+                for name, loss in self._losses.items()
+            }
+            share = tf.add_n([parts[name] for name in config.TARGETS])
+            share /= len(config.TARGETS)
+            # The bounds have weights of their own, which nothing else follows from.
+            total = tf.add_n([share, *(parts[name] for name in self._bounds)])
+        gradients = tape.gradient(total, variables)
         self._optimizer.apply(gradients, variables)
         return share * context.num_replicas_in_sync
 

@@ -51,7 +51,9 @@ def result():
                 for condition, _ in sweep
             ]
         )
-    return sweep_results.SweepResult(labels, sweep, None, None, np.array(per_model))
+    return sweep_results.SweepResult(
+        labels, sweep, None, None, None, np.array(per_model)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +136,7 @@ def test_without_a_baseline_there_is_nothing_to_compare(result):
     alone = sweep_results.SweepResult(
         [result.labels[place] for place in keep],
         result.sweep,
+        None,
         None,
         None,
         result.moments[keep],

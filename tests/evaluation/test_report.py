@@ -169,6 +169,61 @@ def test_a_figure_shows_the_points_that_were_tested(tmp_path, monkeypatch):
     plt.close(figure)
 
 
+def intervals_of(rows):
+    """A table of intervals, from rows of model, interval, p, target and coverage."""
+    return pd.DataFrame(
+        [
+            {
+                "model": model,
+                "train_seed": 0,
+                "modality": "video" if p else "none",
+                "pattern": "frame_zero" if p else "none",
+                "p": p,
+                "mean_burst": np.nan,
+                "loss_seed": seed,
+                "target": target,
+                "interval": interval,
+                "coverage": coverage + 0.02 * seed,
+                "width": 0.5,
+                "n_ticks": 10,
+            }
+            for model, interval, p, target, coverage in rows
+            for seed in (0, 1)
+        ],
+        columns=list(sweep_results.INTERVAL_COLUMNS),
+    )
+
+
+def test_the_table_of_intervals_says_what_was_asked():
+    table = report.interval_table(
+        intervals_of(
+            [
+                ("baseline", 0.9, 0.0, "valence", 0.89),
+                ("baseline", 0.9, 0.0, "arousal", 0.87),
+                ("baseline", 0.9, 0.5, "valence", 0.49),
+                ("baseline", 0.9, 0.5, "arousal", np.nan),
+                ("robust", 0.8, 0.0, "valence", 0.79),
+            ]
+        )
+    )
+    assert table.to_dict("list") == {
+        "lost": ["nothing lost", "video Frame-Zero p=0.5"],
+        "Baseline, 0.9 asked": ["0.90 (0.50) / 0.88 (0.50)", "0.50 (0.50) / - (0.50)"],
+        "Robust, 0.8 asked": ["0.80 (0.50) / -", "- / -"],
+    }
+
+
+def test_the_report_shows_intervals_where_there_are_any(tmp_path):
+    results = results_of(["baseline"], PROTOCOL)
+    intervals = intervals_of([("baseline", 0.9, 0.0, "valence", 0.89)])
+    printed = report.write(results, [], "my/records", tmp_path, intervals)
+    text = (tmp_path / "report.md").read_text()
+    assert "0.90 (0.50) / -" in text and "0.90 (0.50) / -" in printed
+    assert report.INTERVALS in text
+    report.write(results, [], "my/records", tmp_path)
+    assert report.INTERVALS_TITLE not in (tmp_path / "report.md").read_text()
+
+
 def test_a_figure_that_can_not_be_written(tmp_path):
     results = results_of(["baseline"], PROTOCOL)
     before = plt.get_fignums()

@@ -1,5 +1,7 @@
 """What a sweep writes, against one plain pass per model and condition."""
 
+import itertools
+
 import array_corpus
 import numpy as np
 import pandas as pd
@@ -8,6 +10,7 @@ import small_runs
 
 from avexp_tf import config
 from avexp_tf import errors
+from avexp_tf import outputs
 from avexp_tf.corpora import synthetic
 from avexp_tf.corpora.synthetic import optimum
 from avexp_tf.data import pipeline
@@ -40,13 +43,17 @@ class Swept:
     Args:
       folder: Where all of it lies.
       corpus: Of the records.
+      intervals: {model: its interval}.
     """
 
-    def __init__(self, folder, corpus):
+    def __init__(self, folder, corpus, intervals=None):
+        intervals = intervals or {}
         self.records = small_runs.write_records(folder / "records", corpus)
         self.models = []
         for name, variant in VARIANTS.items():
-            settings = small_runs.experiment(self.records, name, variant=variant)
+            settings = small_runs.experiment(
+                self.records, name, variant=variant, interval=intervals.get(name, 0.0)
+            )
             path = small_runs.write_run(folder / name, settings)
             self.models.append(trained_model.TrainedModel.load(path))
         self.data = self.models[0].run_dir.config().data
@@ -70,11 +77,19 @@ def _array_sweep(tmp_path_factory):
     return Swept(tmp_path_factory.mktemp("array"), corpus)
 
 
-def plain(swept, model, conditions_and_seeds):
+@pytest.fixture(scope="module", name="bounded_sweep")
+def _bounded_sweep(tmp_path_factory):
+    """Labels that are not all valid, and two models of three with intervals."""
+    corpus = array_corpus.ArrayCorpus((60, 45, 80, 31, 50, 77, 64, 90))
+    intervals = {"baseline": 0.9, "audio_only": 0.5}
+    return Swept(tmp_path_factory.mktemp("bounded"), corpus, intervals)
+
+
+def plain(swept, model, conditions_and_seeds, names=config.TARGETS):
     """Labels and predictions of all ticks by one pass per condition and a loop.
 
     Returns:
-      {recording: (labels [n, 2], predicted [K, n, 2])}
+      {recording: (labels [n, 2], predicted [K, n, names])}
     """
     batches = pipeline.evaluation_batches(
         swept.source, [(((c,),), seed) for c, seed in conditions_and_seeds]
@@ -82,19 +97,19 @@ def plain(swept, model, conditions_and_seeds):
     ticks = {}
     for batch in batches:
         batch = {name: tensor.numpy() for name, tensor in batch.items()}
-        outputs = []
+        passes = []
         for k in range(len(conditions_and_seeds)):
             inputs = {
                 name: batch[name][:, k] if name.endswith("_source") else batch[name]
                 for name in model.model.input
             }
             found = model.model(inputs, training=False)
-            outputs.append(np.stack([found[name] for name in config.TARGETS], -1))
+            passes.append(np.stack([found[name] for name in names], -1))
         for row in range(len(batch["start"])):
             name = batch["recording_id"][row].decode()
             for tick in np.flatnonzero(batch["valid"][row]):
                 key = name, int(batch["first_tick"][row] + tick)
-                values = np.stack([output[row, tick] for output in outputs])
+                values = np.stack([output[row, tick] for output in passes])
                 _, together = ticks.setdefault(key, (batch["labels"][row, tick], []))
                 together.append(values)
     recordings = {}
@@ -315,6 +330,66 @@ def test_predictions_of_every_tick(name, request):
                 )
                 value = ccc(label[at].to_numpy(), table[target][at].to_numpy())
                 assert row["ccc"] == pytest.approx(value, abs=1e-4)
+
+
+def test_intervals_are_counted_as_by_a_plain_loop(bounded_sweep):
+    table = bounded_sweep.result.intervals
+    assert tuple(table.columns) == sweep_results.INTERVAL_COLUMNS
+    asked = dict(zip(table["model"], table["interval"], strict=True))
+    assert asked == {"baseline": 0.9, "audio_only": 0.5}
+    pairs = sweep.sweep_of(CONDITIONS, SEEDS)
+    assert len(table) == 2 * len(pairs) * 2
+    names = (*config.TARGETS, *outputs.BOUNDS)
+    for model in (bounded_sweep.models[0], bounded_sweep.models[2]):
+        found = plain(bounded_sweep, model, pairs, names)
+        labels = np.concatenate([one for one, _ in found.values()])
+        predicted = np.concatenate([one for _, one in found.values()], axis=1)
+        for (k, (tested, seed)), (t, target) in itertools.product(
+            enumerate(pairs), enumerate(config.TARGETS)
+        ):
+            low, high = predicted[k, :, 2 + 2 * t], predicted[k, :, 3 + 2 * t]
+            inside, widths = [], []
+            for truth, bottom, top in zip(labels[:, t], low, high, strict=True):
+                if not np.isnan(truth):
+                    inside.append(bottom <= truth <= top)
+                    widths.append(top - bottom)
+            row = only(
+                table,
+                model=model.name,
+                modality=tested.modality,
+                pattern=tested.pattern_label,
+                loss_seed=seed,
+                target=target,
+            )
+            assert row["n_ticks"] == len(inside)
+            # A bound may lie within rounding of a label.
+            assert row["coverage"] == pytest.approx(np.mean(inside), abs=1.5 / len(low))
+            assert row["width"] == pytest.approx(np.mean(widths), abs=1e-5)
+
+
+def test_predictions_have_the_bounds_of_models_that_give_them(bounded_sweep):
+    table = pd.read_csv(bounded_sweep.predictions)
+    assert tuple(table.columns) == (*sweep.PREDICTION_COLUMNS, *outputs.BOUNDS)
+    for name, rows in table.groupby("model"):
+        has_bounds = rows[list(outputs.BOUNDS)].notna()
+        assert has_bounds.all(axis=None) == (name != "video_only")
+        assert has_bounds.any(axis=None) == (name != "video_only")
+    rows = table.dropna(subset=list(outputs.BOUNDS))
+    assert (rows["valence_low"] < rows["valence"]).all()
+    assert (rows["valence"] < rows["valence_high"]).all()
+
+
+def test_the_table_of_intervals_is_there_only_where_there_are_any(
+    bounded_sweep, array_sweep, tmp_path
+):
+    names = sweep_results.save(bounded_sweep.result, tmp_path)
+    assert names == ["results.csv", "recordings.csv", "intervals.csv"]
+    found = pd.read_csv(tmp_path / "intervals.csv", keep_default_na=False)
+    assert len(found) == len(bounded_sweep.result.intervals)
+    assert array_sweep.result.intervals is None
+    names = sweep_results.save(array_sweep.result, tmp_path)
+    assert names == ["results.csv", "recordings.csv"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
 
 
 def test_nothing_is_left_of_predictions_that_were_not_finished(

@@ -50,6 +50,8 @@ class BrightSquare:
 class Sums:
     """A model whose answer at a tick depends on every row of its clip."""
 
+    interval = 0.0
+
     def __init__(self, dims=(3, 65)):
         rng = np.random.default_rng(0)
         self._weights = [rng.normal(size=dim) / dim for dim in dims]
@@ -65,6 +67,18 @@ class Sums:
         video = video + clips["video_present"] @ fading
         values = np.stack([video, audio], axis=-1) / 10
         return np.repeat(values[:, None], n_ticks, axis=1).astype(np.float32)
+
+
+class Bounded(Sums):
+    """The same with an interval, of another width for each end."""
+
+    interval = 0.9
+    distances = np.float32([-0.1, 0.2, -0.3, 0.4])
+
+    def predict(self, clips):
+        values = super().predict(clips)
+        ends = np.repeat(values, 2, axis=-1) + self.distances
+        return np.concatenate([values, ends], axis=-1)
 
 
 def manifest(**changes):
@@ -86,7 +100,8 @@ def manifest(**changes):
 
 
 def predictor_of(model=None, **changes):
-    return predictor.Predictor(model or Sums(), manifest(**changes), DATA)
+    model = model or Sums()
+    return predictor.Predictor(model, manifest(**changes), DATA, model.interval)
 
 
 def recognizer_of(live=None, origin_secs=0.0, model=None, background=False, **changes):

@@ -15,6 +15,7 @@ import pytest
 from absl import flags
 
 from avexp_tf import errors
+from avexp_tf import outputs
 from avexp_tf.live import __main__ as command
 from avexp_tf.live import estimate_table
 from avexp_tf.live import recognizer
@@ -32,10 +33,11 @@ def path(tmp_path):
 
 
 @pytest.mark.usefixtures("defined_flags")
-def test_a_file_becomes_a_table(path, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("model_kind", [calls.Sums, calls.Bounded])
+def test_a_file_becomes_a_table(path, tmp_path, monkeypatch, capsys, model_kind):
     def opened(model, live, backbone, weights, origin_secs):
         assert model == "m" and live.visual_budget == "2" and origin_secs == 0
-        return calls.recognizer_of(live)
+        return calls.recognizer_of(live, model=model_kind())
 
     monkeypatch.setattr(recognizer.Recognizer, "open", opened)
     monkeypatch.setattr(command.runtime, "set_up", lambda: None)
@@ -46,11 +48,14 @@ def test_a_file_becomes_a_table(path, tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out == f"30 ticks: {table}\n"
     with open(table) as file:
         rows = list(csv.DictReader(file))
-    with calls.recognizer_of(visual_budget="2") as call:
+    with calls.recognizer_of(visual_budget="2", model=model_kind()) as call:
         expected = calls.streamed(call, calls.packets_of(path))
-    assert len(rows) == 30 and tuple(rows[0]) == estimate_table.COLUMNS
+    bounds = outputs.BOUNDS if model_kind is calls.Bounded else ()
+    assert len(rows) == 30 and tuple(rows[0]) == (*estimate_table.COLUMNS, *bounds)
     for row, one in zip(rows, expected, strict=True):
         assert abs(float(row["valence"]) - one.values[0]) < 1e-5
+        ends = [float(row[name]) for name in bounds]
+        np.testing.assert_allclose(ends, one.bounds, atol=1e-5)
         assert row["video_present"] == str(int(one.video_present))
         assert (row["face_left"] != "") == (one.box is not None)
     assert {row["video_present"] for row in rows} == {"0", "1"}
@@ -133,9 +138,9 @@ def test_whatever_ends_a_call_leaves_its_table(tmp_path, monkeypatch, name):
                     if k == 60:
                         os.kill(os.getpid(), getattr(signal, name))
 
-    def told_again(path):
+    def told_again(path, predicted):
         """A terminal that is closed may say so twice."""
-        with writing(path) as write:
+        with writing(path, predicted) as write:
             yield write
             os.kill(os.getpid(), getattr(signal, name))
 
@@ -344,12 +349,13 @@ def test_a_call_of_nothing_is_refused():
         sources.DeviceSource(-1, microphone=False)
 
 
-def test_the_line_shows_both_scales_and_what_is_there():
-    one = recognizer.Estimate(
+def estimate_of(bounds):
+    return recognizer.Estimate(
         index=3,
         secs=0.1,
         values=np.array([-1.0, 0.5], np.float32),
         raw=np.zeros(2),
+        bounds=np.float32(bounds),
         video_present=True,
         audio_present=False,
         confidence=0.42,
@@ -358,7 +364,17 @@ def test_the_line_shows_both_scales_and_what_is_there():
         picture=-1,
         restarted=False,
     )
-    assert terminal.line(one) == (
+
+
+def test_the_line_shows_both_scales_and_what_is_there():
+    assert terminal.line(estimate_of([])) == (
         "     0.1 s  valence -1.00 O---------|----------  "
         "arousal +0.50 ----------|----O-----  face yes  voice no   input  42%"
+    )
+
+
+def test_the_line_shows_intervals_as_far_as_the_scale_goes():
+    assert terminal.line(estimate_of([-1.3, -0.8, -0.2, 1.1])) == (
+        "     0.1 s  valence -1.00 O==-------|----------  "
+        "arousal +0.50 --------==|====O=====  face yes  voice no   input  42%"
     )

@@ -463,6 +463,22 @@ def test_smoothing_changes_the_values_and_keeps_what_the_model_said():
     assert np.abs(values(plain) - values(smooth)).max() > 0.01
 
 
+@pytest.mark.parametrize("changes", [{}, {"smooth": True}, {"estimate_every": 3}])
+def test_intervals_go_along_with_the_estimates(changes):
+    def run(model):
+        with calls.recognizer_of(model=model, **changes) as live:
+            for packet in sorted(call(1.5), key=lambda one: one[0]):
+                push(live, packet)
+            return live.poll()
+
+    plain, bounded = run(calls.Sums()), run(calls.Bounded())
+    np.testing.assert_array_equal(values(plain), values(bounded))
+    assert {one.bounds.size for one in plain} == {0}
+    for one in bounded:
+        expected = np.repeat(one.values, 2) + calls.Bounded.distances
+        np.testing.assert_allclose(one.bounds, expected, atol=1e-6)
+
+
 def test_the_adaptive_budget_keeps_up():
     budget = visual_budget.Adaptive(tick_secs=0.1)
     assert budget.every == 1

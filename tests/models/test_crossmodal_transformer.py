@@ -10,7 +10,9 @@ import tensorflow as tf
 
 from avexp_tf import config
 from avexp_tf import objectives
+from avexp_tf import outputs
 from avexp_tf.models import crossmodal_transformer
+from avexp_tf.models import layers
 
 DIMS = crossmodal_transformer.InputDims(video=6, audio=4, context_ticks=5)
 SMALL = config.ModelConfig(d_model=8, num_heads=2, ff_dim=16, dropout=0.1)
@@ -46,8 +48,8 @@ def inputs_of(n_clips=3, n_ticks=T, seed=0, dims=DIMS):
 def predict(model, inputs, training=False):
     """Both outputs, [B, T, 2]."""
     taken = {name: inputs[name] for name in model.input}
-    outputs = model(taken, training=training)
-    return np.stack([outputs[name] for name in config.TARGETS], -1)
+    found = model(taken, training=training)
+    return np.stack([found[name] for name in config.TARGETS], -1)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -60,9 +62,9 @@ def test_dict_in_dict_out(variant):
     assert set(model.input) == expected
     for n_clips, n_ticks in ((1, 2), (3, 7), (2, 40)):
         inputs = inputs_of(n_clips, n_ticks)
-        outputs = model({name: inputs[name] for name in model.input})
-        assert list(outputs) == ["valence", "arousal"]
-        for output in outputs.values():
+        found = model({name: inputs[name] for name in model.input})
+        assert list(found) == ["valence", "arousal"]
+        for output in found.values():
             assert output.shape == (n_clips, n_ticks)
             assert output.dtype == tf.float32
     has_crossmodal = any("crossmodal" in weight.path for weight in model.weights)
@@ -170,6 +172,72 @@ def test_padding_changes_nothing_at_valid_ticks(options):
     # The test sees what it should: without the mask the padding would show.
     padded["valid"][:, T:] = True
     assert np.abs(predict(model, padded)[:, :T] - alone).max() > 1e-3
+
+
+def outputs_of(model, inputs):
+    taken = {name: inputs[name] for name in model.input}
+    return {name: one.numpy() for name, one in model(taken, training=False).items()}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+def test_an_interval_holds_the_estimate_and_changes_none(variant, precision):
+    plain = build(precision, variant=variant)
+    bounded = build(precision, variant=variant, interval=0.9)
+    by_path = {weight.path: weight for weight in bounded.weights}
+    for weight in plain.weights:
+        by_path[weight.path].assign(weight)
+    inputs = inputs_of()
+    expected, found = outputs_of(plain, inputs), outputs_of(bounded, inputs)
+    assert list(found) == [*config.TARGETS, *outputs.BOUNDS]
+    for target in config.TARGETS:
+        np.testing.assert_array_equal(found[target], expected[target])
+        assert (found[f"{target}_low"] < found[target]).all()
+        assert (found[f"{target}_high"] > found[target]).all()
+        assert found[f"{target}_high"].dtype == np.float32
+    new = {w.path for w in bounded.weights} - {w.path for w in plain.weights}
+    assert len(new) == 10  # kernels and biases of a hidden layer and of four ends
+    for weight in bounded.weights:
+        assert crossmodal_transformer.learns_bounds(weight) == (weight.path in new)
+
+
+def test_padding_changes_no_bound():
+    model = build(interval=0.9)
+    inputs = inputs_of()
+    alone = outputs_of(model, inputs)
+    garbage = inputs_of(3, 4, seed=9)
+    padded = {
+        name: np.concatenate([inputs[name], garbage[name][:, :4]], axis=1)
+        for name in inputs
+    }
+    padded["valid"][:, T:] = False
+    found = outputs_of(model, padded)
+    for name in outputs.BOUNDS:
+        np.testing.assert_allclose(found[name][:, :T], alone[name], atol=2e-6)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_bounds_teach_the_rest_of_the_model_nothing(variant):
+    model = build(variant=variant, interval=0.9)
+    inputs = {name: tf.constant(inputs_of()[name]) for name in model.input}
+    with tf.GradientTape() as tape:
+        found = model(inputs, training=False)
+        total = tf.add_n([tf.reduce_sum(found[name]) for name in outputs.BOUNDS])
+    weights = model.trainable_variables
+    for weight, gradient in zip(weights, tape.gradient(total, weights), strict=True):
+        learns = crossmodal_transformer.learns_bounds(weight)
+        assert (gradient is not None) == learns, weight.path
+
+
+def test_arrivals_are_own_frames_and_their_share():
+    found = layers.Arrivals()(
+        np.array([[0, 0, -1, 3, 4], [5, 1, 2, 3, 4]], np.int32),
+        np.array([[True] * 5, [True] * 3 + [False] * 2]),
+    )
+    # Repeated, missing, and shown from a background are none of its own.
+    arrived = [[1, 0, 0, 1, 1], [0, 1, 1, 0, 0]]
+    shares = [[0.6] * 5, [2 / 3] * 3 + [0] * 2]
+    np.testing.assert_allclose(found, np.stack([arrived, shares], -1), atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -345,6 +413,7 @@ def test_gradients_reach_every_weight():
         {},
         {"positions": "distance", "missing_embedding": True, "ignore_missing": True},
         {"variant": "audio_only", "dropout": 0.0},
+        {"interval": 0.8},
     ],
 )
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
@@ -352,7 +421,7 @@ def test_a_model_is_saved_and_loaded_as_keras_does(options, precision, tmp_path)
     model = build(precision=precision, **options)
     model.compile(
         optimizer="adam",
-        loss={name: objectives.CCCLoss() for name in config.TARGETS},
+        loss=objectives.output_losses(options.get("interval", 0.0)),
         metrics={name: [objectives.CCCMetric()] for name in config.TARGETS},
     )
     model.save(tmp_path / "model.keras")

@@ -31,7 +31,8 @@ class Case:
       arguments: Of its init; all that are not a default's.
       inputs: Names of what it is called with: see `inputs_of`.
       n_weights: Numbers in all of its weights.
-      masks: Names of keyword arguments that are key masks.
+      masks: Names of keyword arguments that are masks.
+      width: Columns of its output.
     """
 
     kind: type
@@ -39,12 +40,14 @@ class Case:
     inputs: tuple[str, ...]
     n_weights: int
     masks: tuple[str, ...] = ()
+    width: int = D
 
 
 ATTENTION = 4 * (D * D + D)
 ENCODER = ATTENTION + 2 * (2 * D) + (D * 12 + 12) + (12 * D + D)
 ENCODER_ARGUMENTS = {"num_heads": 2, "ff_dim": 12}
 CASES = {
+    "arrivals": Case(layers.Arrivals, {}, ("source",), 0, ("valid",), width=2),
     "attention": Case(
         layers.Attention, {"num_heads": 2}, ("ticks", "memory"), ATTENTION
     ),
@@ -160,12 +163,12 @@ def test_its_config_gives_the_same_layer(name):
 def test_its_shapes_are_what_it_says(name):
     case = CASES[name]
     layer = made(case)
-    assert call(layer, case).shape == (B, T, D)
+    assert call(layer, case).shape == (B, T, case.width)
     inputs, _ = inputs_of(case)
     shapes = [value.shape for value in inputs]
-    assert layer.compute_output_shape(*shapes) == (B, T, D)
+    assert layer.compute_output_shape(*shapes) == (B, T, case.width)
     model = symbolic(case.kind(**case.arguments), case)
-    assert model.output.shape == (None, None, D)
+    assert model.output.shape == (None, None, case.width)
     # Any number of ticks: the first three alone.
     fewer = [value[:, :3] for value in (*inputs, *inputs_of(case)[1].values())]
     assert model([np.minimum(v, 2) if v.dtype == np.int32 else v for v in fewer]).shape
@@ -186,7 +189,7 @@ def test_one_fit_moves_every_weight(name):
     model.compile("sgd", "mse")
     before = model.get_weights()
     inputs, masks = inputs_of(case)
-    target = rng_of("target").normal(size=(B, T, D))
+    target = rng_of("target").normal(size=(B, T, case.width))
     history = model.fit([*inputs, *masks.values()], target, verbose=0).history
     assert np.isfinite(history["loss"]).all()
     for weight, old in zip(model.weights, before, strict=True):

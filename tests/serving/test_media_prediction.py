@@ -235,6 +235,7 @@ def ticks_of(n, rng):
     return media_predictor.Ticks(
         secs=np.arange(n) / 30,
         values=rng.normal(size=(n, 2)).astype(np.float32),
+        bounds=np.zeros((n, 0), np.float32),
         video_present=rng.random(n) < 0.5,
         audio_present=rng.random(n) < 0.9,
         frames=np.arange(n),

@@ -1,5 +1,7 @@
 """Two replicas step as one: uneven batches, masked replicas, clipping, whole runs."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -52,18 +54,25 @@ def of_any_size(batch):
     return tf.data.Dataset.from_generator(lambda: [batch], output_signature=signature)
 
 
-def train(strategy, batches, max_norm=0.0, sgd=False):
+def train(strategy, batches, **options):
+    """The weights and the losses of a training; see `model_of`."""
+    model, losses = model_of(strategy, batches, **options)
+    return [weight.numpy() for weight in model.trainable_variables], losses
+
+
+def model_of(strategy, batches, max_norm=0.0, sgd=False, interval=0.0):
     keras.utils.set_random_seed(1)
+    settings = dataclasses.replace(MODEL, interval=interval)
     with strategy.scope():
-        model = crossmodal_transformer.build(MODEL, DIMS)
+        model = crossmodal_transformer.build(settings, DIMS)
         made = optimizer.GlobalClipAdam(learning_rate=0.01, max_norm=max_norm)
         if sgd:
             made = keras.optimizers.SGD(0.1)
-    run = trainer.Trainer(model, made, strategy)
+    run = trainer.Trainer(model, made, strategy, interval)
     losses = []
     for batch in batches:
         losses += list(run.losses(of_any_size(batch)))
-    return [weight.numpy() for weight in model.trainable_variables], losses
+    return model, losses
 
 
 @pytest.mark.parametrize(
@@ -81,6 +90,34 @@ def test_one_step_on_two_replicas_is_one_step_on_one(batch):
     assert moved > 1e-3
     for one, two in zip(alone, mirrored, strict=True):
         np.testing.assert_allclose(two, one, atol=2e-6)
+
+
+def test_a_step_with_intervals_is_the_same_on_two_replicas():
+    batch = batch_of(5)
+    alone, loss_alone = train(
+        tf.distribute.get_strategy(), [batch], sgd=True, interval=0.9
+    )
+    mirrored, loss_mirrored = train(two_replicas(), [batch], sgd=True, interval=0.9)
+    assert loss_mirrored == pytest.approx(loss_alone, abs=1e-5)
+    for one, two in zip(alone, mirrored, strict=True):
+        np.testing.assert_allclose(two, one, atol=2e-6)
+
+
+@pytest.mark.parametrize("max_norm", [0.0, 0.05])
+def test_intervals_change_nothing_that_estimates_follow_from(max_norm):
+    batches = [batch_of(6, seed=seed) for seed in range(4)]
+    here = tf.distribute.get_strategy()
+    plain, losses = model_of(here, batches, max_norm)
+    bounded, same_losses = model_of(here, batches, max_norm, interval=0.9)
+    start, _ = model_of(here, [], interval=0.9)
+    assert same_losses == losses
+    found = {weight.path: weight.numpy() for weight in bounded.weights}
+    for weight in plain.weights:
+        np.testing.assert_array_equal(found.pop(weight.path), weight)
+    assert len(found) == 10  # kernels and biases of a hidden layer and of four ends
+    for weight in start.weights:
+        if weight.path in found:
+            assert (found[weight.path] != weight.numpy()).any()
 
 
 @pytest.mark.slow
@@ -124,13 +161,13 @@ def test_clipping_is_of_the_global_gradient():
 def test_clipped_step_has_the_norm_that_was_asked_for(n_replicas):
     strategy = two_replicas() if n_replicas == 2 else tf.distribute.get_strategy()
     with strategy.scope():
-        variable = tf.Variable([1.0, 2.0])
+        variable = keras.Variable([1.0, 2.0])
         made = optimizer.GlobalClipAdam(max_norm=0.5)
         made.build([variable])
 
     def replica():
         gradient = tf.constant([3.0, 4.0]) / n_replicas
-        ((reduced, _),) = made._all_reduce_sum_gradients([(gradient, variable)])
+        ((reduced, _),) = made._all_reduce_sum_gradients([(gradient, variable.value)])
         return reduced
 
     reduced = strategy.experimental_local_results(

@@ -1,5 +1,6 @@
 """Keras layers of the crossmodal transformer."""
 
+from avexp_tf.models.layers.arrivals import Arrivals
 from avexp_tf.models.layers.attention import Attention
 from avexp_tf.models.layers.crossmodal import Crossmodal
 from avexp_tf.models.layers.encoder_layer import EncoderLayer
@@ -8,6 +9,7 @@ from avexp_tf.models.layers.layer_norm import LayerNormalization
 from avexp_tf.models.layers.positions import SinusoidalPositions
 
 __all__ = [
+    "Arrivals",
     "Attention",
     "Crossmodal",
     "EncoderLayer",
