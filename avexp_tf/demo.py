@@ -3,14 +3,15 @@
     avexp-demo
 
 Everything lands in --out (runs/demo); a demo that was stopped goes on where it was, and
-each that comes to its end adds a version to the export. Its settings are those of
-configs/demo.flags, not the defaults listed below, and any flag given here comes after
-them.
+what is finished is kept. Its settings are those of configs/demo.flags, not the defaults
+listed below, and any flag given here comes after them.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import pathlib
 import sys
 from collections.abc import Sequence
 
@@ -77,7 +78,10 @@ def main(argv: Sequence[str]) -> None:
         values.resamples,
     )
     shown = next(one for one in trainings if one.experiment.train.name == "clip_zero")
-    exported = saved_model.export(shown.run_path, out / "export")
+    base_dir = out / "export"
+    exported = _exported_of(shown.run_path, base_dir)
+    if exported is None:
+        exported = saved_model.export(shown.run_path, base_dir)
     worst = check.largest_difference(exported, shown.run_path, base.data)
     print(table)
     print(f"the reloaded export differs from Keras by at most {worst:.1e}")
@@ -86,6 +90,25 @@ def main(argv: Sequence[str]) -> None:
     for training in trainings:
         print(training.run_path)
     print(exported)
+
+
+def _exported_of(run_path: pathlib.Path, base_dir: pathlib.Path) -> pathlib.Path | None:
+    """Returns the newest version of an export, if it is of the weights of a run."""
+    from avexp_tf.serving import model_card
+    from avexp_tf.serving import saved_model
+    from avexp_tf.serving import version_folders
+    from avexp_tf.training import run_dir as run_dirs
+
+    versions = version_folders.found(base_dir) if base_dir.is_dir() else {}
+    if not versions:
+        return None
+    newest = versions[max(versions)]
+    try:
+        text = (saved_model.extra(newest) / model_card.JSON_NAME).read_text("utf-8")
+        exported = json.loads(text)["weights_sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # damaged, or of another program
+    return newest if exported == run_dirs.RunDir(run_path).weights_sha256() else None
 
 
 def run() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 import typing
 from typing import Any
 
@@ -44,14 +45,12 @@ def option(
 
 def _check_value(name: str, kind: type, value: Any, limits: Any) -> Any:
     """Returns `value` as `kind`, or raises ConfigError in the words of the flag."""
-    if kind is float and type(value) is int and abs(value) <= _LARGEST:
-        value = float(value)
     if kind is tuple and isinstance(value, list):
         value = tuple(value)
     shown = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
     shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
-    if type(value) is int and abs(value) > _LARGEST:
-        raise errors.ConfigError(f"--{name}={shown}: is too large")
+    if kind is float and type(value) is int:
+        value = float(value) if abs(value) <= sys.float_info.max else math.inf
     if type(value) is not kind:
         raise errors.ConfigError(
             f"--{name}={shown}: must be of type {kind.__name__}, "
@@ -67,6 +66,8 @@ def _check_value(name: str, kind: type, value: Any, limits: Any) -> Any:
             f"--{name}={shown}: must be one of {', '.join(choices)}"
         )
     low, high = limits["minimum"], limits["maximum"]
+    if kind is int and high is None:
+        high = _LARGEST
     if low is not None and value < low:
         raise errors.ConfigError(f"--{name}={shown}: must be at least {low}")
     if high is not None and value > high:

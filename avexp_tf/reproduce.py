@@ -115,6 +115,10 @@ def run_study(
         raise errors.ConfigError(
             f"--resamples={n_resamples}: must be from 2 to {_MOST_RESAMPLES}"
         )
+    if any((out / name).exists() for name in (manifests.FILE_NAME, config.FILE_NAME)):
+        raise errors.ConfigError(
+            f"--out={out}: holds records, or a run; choose another folder"
+        )
     n_jobs, threads_each = study.check_jobs(jobs, threads)
     manifest = manifests.Manifest.load(base.data.records)
     manifest.check_trainable(base.data.records)

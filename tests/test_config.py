@@ -119,8 +119,11 @@ def test_overrides_come_before_flags_and_skipped_fields_have_none():
         (config.TrainConfig, {"schedule": "x"}, "--schedule=x: must be one of constan"),
         (config.TrainConfig, {"ablation": "x"}, "--ablation=x: must be of type tuple"),
         (config.TrainConfig, {"ablation": ["x", 1]}, "--ablation=x,1: must hold strin"),
-        (config.ModelConfig, {"dropout": 1}, "--dropout=1.0: must be at most 0.95"),
+        (config.ModelConfig, {"dropout": 1}, "--dropout=1: must be at most 0.95"),
         (config.DataConfig, {"clip_ticks": 10_001}, "=10001: must be at most 10000"),
+        (config.TrainConfig, {"seed": 10**22}, f"{10**22}: must be at most 2147483647"),
+        (config.TrainConfig, {"epochs": 10**22}, f"{10**22}: must be at most {2**63}"),
+        (config.TrainConfig, {"learning_rate": 10**400}, "must be a finite number"),
         (
             config.ModelConfig,
             {"crossmodal_init": float("nan")},

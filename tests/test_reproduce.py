@@ -128,6 +128,14 @@ def test_resamples_are_checked_before_the_trainings(trained, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("name", ["records", "runs/baseline"])
+def test_a_study_lies_in_no_folder_of_something_else(trained, name):
+    before = sorted((trained / name).iterdir())
+    with pytest.raises(errors.ConfigError, match=f"--out={trained / name}: holds rec"):
+        study(trained, trained / name)
+    assert sorted((trained / name).iterdir()) == before
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [

@@ -222,6 +222,10 @@ def test_models_that_results_could_not_tell_apart(run, tmp_path, capsys):
             "--threads=-1: must be",
         ),
         (["--virtual_cpus=0", "--run_dir=R", "--records=x"], "--virtual_cpus=0: must"),
+        (
+            ["--virtual_cpus=17", "--run_dir=R", "--records=x"],
+            "--virtual_cpus=17: must be from 1 to 16",
+        ),
     ],
 )
 def test_wrong_calls_of_train(words, message, tmp_path, capsys, monkeypatch):

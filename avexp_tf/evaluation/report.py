@@ -186,7 +186,7 @@ def write(
     ]
     if intervals is not None:
         held = document.markdown_table(interval_table(intervals))
-        lines += [INTERVALS_TITLE, "", INTERVALS, "", held, ""]
+        lines += [f"## {INTERVALS_TITLE}", "", INTERVALS, "", held, ""]
         table += f"\n\n{INTERVALS_TITLE}\n{held}"
     for name in figures:
         lines += [f"![{CAPTIONS[name]}]({name})", "", f"*{CAPTIONS[name]}*", ""]

@@ -80,10 +80,12 @@ def train(
             run_dir.check(experiment, train_source.manifest)
             if not resume:
                 run_dir.forget()
-            if not run_dir.result():
+            done = run_dir.result()
+            if not done:
                 run_dir.begin(experiment, train_source.manifest)
         strategies.meet(strategy)
-        done = run_dir.result()
+        if not cluster.leads():
+            done = run_dir.result()
         if done:
             report(f"{run_path}: this run is complete already; nothing to do")
             return done

@@ -103,4 +103,7 @@ def test_demo_that_is_run_again_keeps_what_is_finished(demo):
     assert [path.stat().st_mtime_ns for path in kept] == before
     again = pd.read_csv(out / "results.csv")
     pd.testing.assert_frame_equal(results, again, atol=1e-5)
-    assert (out / "export" / "2").exists()
+    assert [path.name for path in (out / "export").iterdir()] == ["1"]
+    (out / "export" / "1" / "assets.extra" / "model_card.json").write_text("{}")
+    _run_demo(out)
+    assert sorted(path.name for path in (out / "export").iterdir()) == ["1", "2"]
