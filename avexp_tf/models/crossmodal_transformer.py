@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from avexp_tf import config
@@ -21,6 +22,7 @@ from avexp_tf.models import layers
 
 # Start of the names of all layers that only bounds follow from.
 _OF_BOUNDS = "interval_"
+_CALIBRATION = f"{_OF_BOUNDS}calibration"
 # A tenth of what labels in [-1, 1] may differ by, to start with.
 _FIRST_DISTANCE = 0.2
 
@@ -133,6 +135,18 @@ def build(
 def learns_bounds(variable: keras.Variable) -> bool:
     """Tells whether a weight of the model is one that only bounds follow from."""
     return variable.path.startswith(_OF_BOUNDS)
+
+
+def calibrate(model: keras.Model, factors: np.ndarray) -> None:
+    """Moves the ends of all intervals.
+
+    Args:
+      model: With intervals.
+      factors: By what to multiply the distance of each end from the estimate, float
+        [4] in the order of `outputs.BOUNDS`.
+    """
+    weight = model.get_layer("fusion").get_layer(_CALIBRATION).log_factors
+    weight.assign(weight + np.log(factors))
 
 
 def _modalities(variant: str) -> tuple[str, ...]:
@@ -285,18 +299,19 @@ def _bounds(
     hidden = keras.layers.Dense(
         fused.shape[-1], "relu", dtype="float32", name=f"{_OF_BOUNDS}hidden"
     )(features)
+    distances = keras.layers.Dense(
+        len(model_outputs.BOUNDS),
+        "softplus",
+        bias_initializer=keras.initializers.Constant(
+            math.log(math.expm1(_FIRST_DISTANCE))
+        ),
+        dtype="float32",
+        name=f"{_OF_BOUNDS}distances",
+    )(hidden)
+    distances = layers.Calibration(dtype="float32", name=_CALIBRATION)(distances)
     found = {}
-    for name in model_outputs.BOUNDS:
-        distance = keras.layers.Dense(
-            1,
-            activation="softplus",
-            bias_initializer=keras.initializers.Constant(
-                math.log(math.expm1(_FIRST_DISTANCE))
-            ),
-            dtype="float32",
-            name=f"{_OF_BOUNDS}{name}",
-        )(hidden)
-        distance = ops.squeeze(distance, axis=-1)
+    for column, name in enumerate(model_outputs.BOUNDS):
+        distance = distances[..., column]
         estimate = ops.stop_gradient(estimates[model_outputs.target_of(name)])
         found[name] = estimate + (-distance if name.endswith("low") else distance)
     return found

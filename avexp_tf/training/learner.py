@@ -6,12 +6,14 @@ import dataclasses
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from avexp_tf import config
 from avexp_tf.data import condition as conditions
 from avexp_tf.data import pipeline
 from avexp_tf.data import record_source
+from avexp_tf.models import crossmodal_transformer
 from avexp_tf.models import sweep_predictor
 from avexp_tf.training import optimizer as optimizers
 from avexp_tf.training import scoring
@@ -53,6 +55,7 @@ class Learner:
     ):
         settings = experiment.train
         self._seed = settings.seed
+        self._strategy = strategy
         self._curriculum_epochs = settings.curriculum_epochs
         self._source = train_source
         self._data_service = data_service
@@ -122,6 +125,11 @@ class Learner:
             pipeline.training_batches(train, self._ablations, self._seed, 0).repeat(),
             pipeline.evaluation_batches(dev, self._sweep),
         )
+
+    def calibrate(self, factors: np.ndarray) -> None:
+        """Moves the ends of intervals; see `crossmodal_transformer.calibrate`."""
+        with self._strategy.scope():
+            crossmodal_transformer.calibrate(self.model, factors)
 
     def crossmodal_scalars(self) -> dict[str, float]:
         """Returns alpha and beta; nothing for a model of one branch."""

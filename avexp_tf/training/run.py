@@ -26,6 +26,7 @@ from avexp_tf.data import record_source
 from avexp_tf.training import checkpoints as checkpoint_lib
 from avexp_tf.training import dev_figures
 from avexp_tf.training import history as history_lib
+from avexp_tf.training import interval_scores
 from avexp_tf.training import learner as learner_lib
 from avexp_tf.training import progress as progress_lib
 from avexp_tf.training import run_dir as run_dirs
@@ -62,6 +63,7 @@ class Run:
         data_service: str,
     ):
         self._settings = experiment.train
+        self._interval = experiment.model.interval
         self._strategy = strategy
         self._run_dir = run_dir
         self._source = train_source
@@ -128,7 +130,8 @@ class Run:
             ) as bar:
                 if progress.epoch_step < self.learner.steps:
                     self._train(bar)
-                row = self._row(self._dev_ccc())
+                dev, factors = self._dev_ccc()
+                row = self._row(dev)
                 self._draw()
                 bar.set_postfix(
                     loss=f"{row['loss']:.3f}", dev_ccc=f"{row['dev_ccc']:.3f}"
@@ -138,7 +141,7 @@ class Run:
             self._save_if_new()
             self._report(f"saved at step {self._progress.step}")
             raise
-        self._close_epoch(row)
+        self._close_epoch(row, factors)
 
     def _train(self, bar: tqdm.tqdm) -> None:
         batches = self.learner.train_batches(
@@ -159,18 +162,30 @@ class Run:
                 f"{self._source.data.records}: all records of train are damaged"
             )
 
-    def _dev_ccc(self) -> np.ndarray:
-        """Returns the CCC of each condition and target on dev, [K, 2]."""
+    def _dev_ccc(self) -> tuple[np.ndarray, np.ndarray | None]:
+        """Scores the model on dev.
+
+        Returns:
+          The CCC of each condition and target, [K, 2], and by what to move the ends of
+          its intervals, [4]; None of a model without.
+        """
         batches = self._reading_dev(self.learner.dev_batches)
+        scores = interval_scores.IntervalScores()
         try:
-            ccc = scoring.pooled_ccc(batches, self.learner.predictor.predict)
+            ccc = scoring.pooled_ccc(
+                batches, self.learner.predictor.predict, scores.add
+            )
         except scoring.NotFiniteError as error:
             raise errors.RunError(
                 f"step {self._progress.step}: on dev {error}: lower --learning_rate or "
                 "set --clip_norm, in another --run_dir"
             ) from None
         # To the bit, since what is best and when to stop follow from it.
-        return strategies.agreed(self._strategy, ccc)
+        ccc = strategies.agreed(self._strategy, ccc)
+        if not self._interval:
+            return ccc, None
+        factors = scores.factors(self._interval)
+        return ccc, strategies.agreed(self._strategy, factors)
 
     def _reading_dev(self, batches: Iterable[Any]) -> Iterator[Any]:
         for batch in self._dev_source.reading(batches):
@@ -211,11 +226,13 @@ class Run:
         row["seconds"] = time.monotonic() - self._epoch_began
         return row
 
-    def _close_epoch(self, row: progress_lib.Row) -> None:
+    def _close_epoch(self, row: progress_lib.Row, factors: np.ndarray | None) -> None:
         progress = self._progress
         epoch, best = progress.epoch + 1, progress.best
         if best is None or row["dev_ccc"] > best.dev_ccc:
             if row["dev_ccc"] == row["dev_ccc"]:  # is a number
+                if factors is not None:
+                    self.learner.calibrate(factors)
                 digest = self._run_dir.save_weights(self.learner.model)
                 number = self._checkpoints.next_number
                 best = progress_lib.Best(epoch, row["dev_ccc"], number, digest)

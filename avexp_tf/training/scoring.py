@@ -147,18 +147,24 @@ def segment_moments(segment: SegmentPredictions) -> list[np.ndarray]:
     ]
 
 
-def pooled_ccc(batches: Iterable[dict[str, Any]], predict: Predict) -> np.ndarray:
+def pooled_ccc(
+    batches: Iterable[dict[str, Any]],
+    predict: Predict,
+    also: Callable[[SegmentPredictions], None] = lambda segment: None,
+) -> np.ndarray:
     """Returns the corpus CCC of one predictor.
 
     Args:
       batches: Of `pipeline.evaluation_batches`.
       predict: The predictor.
+      also: Takes each segment too.
 
     Returns:
       float64 [K, 2]; NaN for a target without a valid label.
     """
     total = None
     for segment in predict_segments(batches, [predict]):
+        also(segment)
         (part,) = segment_moments(segment)
         total = part if total is None else moments.merge(total, part)
     if total is None:

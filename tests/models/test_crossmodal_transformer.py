@@ -196,7 +196,7 @@ def test_an_interval_holds_the_estimate_and_changes_none(variant, precision):
         assert (found[f"{target}_high"] > found[target]).all()
         assert found[f"{target}_high"].dtype == np.float32
     new = {w.path for w in bounded.weights} - {w.path for w in plain.weights}
-    assert len(new) == 10  # kernels and biases of a hidden layer and of four ends
+    assert len(new) == 5  # two kernels, two biases, and the calibration
     for weight in bounded.weights:
         assert crossmodal_transformer.learns_bounds(weight) == (weight.path in new)
 

@@ -86,7 +86,7 @@ class Learner:
     def crossmodal_scalars(self):
         return {"alpha": float(self._arrays["model-0000"][0])}
 
-    def pooled_ccc(self, batches, _):
+    def pooled_ccc(self, batches, *_):
         list(batches)
         epoch = -(-int(self._arrays["optimizer-0000"]) // STEPS)
         return np.full((1, 2), DEV_CCC[epoch])
