@@ -9,6 +9,8 @@ from avexp_tf.training import scoring
 
 # An end that would have to lie beyond the estimate stays beside it.
 _LEAST = 0.01
+_NEAREST = 1e-6
+_SIGNS = [-1 if name.endswith("low") else 1 for name in outputs.BOUNDS]
 
 
 class IntervalScores:
@@ -35,8 +37,10 @@ class IntervalScores:
             target = place // (len(outputs.BOUNDS) // n_targets)
             estimate = predicted[..., target]
             labels = segment.labels[:, target]
-            distance = predicted[..., n_targets + place] - estimate
-            ratios = (labels - estimate) / distance
+            towards = predicted[..., n_targets + place] - estimate
+            # Rounded, an end may be the estimate itself.
+            distance = np.maximum(np.abs(towards), _NEAREST)
+            ratios = (labels - estimate) * _SIGNS[place] / distance
             scores.append(ratios[:, ~np.isnan(labels)].ravel().astype(np.float32))
 
     def factors(self, interval: float) -> np.ndarray:

@@ -54,6 +54,12 @@ def test_an_end_stays_on_its_side_of_the_estimate():
     assert low == 0.01 and high == pytest.approx(6.9)
 
 
+def test_an_end_that_is_the_estimate_is_no_division_by_zero():
+    scores = interval_scores.IntervalScores()
+    scores.add(segment_of([0.5, 0.0, -0.5], [0.0] * 3, (0.0, 0.1)))
+    assert np.isfinite(scores.factors(0.9)).all()
+
+
 def test_without_a_label_or_bounds_nothing_moves():
     scores = interval_scores.IntervalScores()
     assert scores.factors(0.9).tolist() == [1.0] * 4
