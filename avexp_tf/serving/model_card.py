@@ -256,23 +256,50 @@ def _measured(measured: Mapping[str, Any], targets: Sequence[str]) -> list[str]:
         )
     if not measured["test"]:
         return [*lines, "Not tested yet: avexp-evaluate measures it under losses."]
-    lines += ["", "| condition | valence | arousal |", "|---|---|---|"]
-    table: dict[str, dict[str, list[float]]] = {}
-    for row in measured["test"]:
+    lines += ["", *_by_condition(measured["test"], {"ccc": "{:.3f}"})]
+    if measured["intervals"]:
+        lines += [
+            "",
+            "The share of the labels that the intervals hold (mean width):",
+            "",
+        ]
+        shown = {"coverage": "{:.2f}", "width": "({:.2f})"}
+        lines += _by_condition(measured["intervals"], shown)
+    return lines
+
+
+def _by_condition(
+    rows: Sequence[Mapping[str, Any]], shown: Mapping[str, str]
+) -> list[str]:
+    """A table of means over loss seeds.
+
+    Args:
+      rows: Of `measured_results.load`.
+      shown: {what was measured: its format}.
+    """
+    table: dict[str, dict[str, list[list[float]]]] = {}
+    for row in rows:
         name = "none"
         if row["modality"] != "none":
             name = f"{row['modality']}:{row['pattern']}:{row['p']:g}"
             if row["mean_burst"] is not None:
                 name += f", bursts of {row['mean_burst']:g} ticks"
         cells = table.setdefault(name, {target: [] for target in config.TARGETS})
-        if row["ccc"] is not None:
-            cells[row["target"]].append(row["ccc"])
+        values = [row[key] for key in shown]
+        if None not in values:
+            cells[row["target"]].append(values)
+    lines = ["| condition | valence | arousal |", "|---|---|---|"]
     for name, cells in table.items():
-        shown = [
-            f"{sum(cells[target]) / len(cells[target]):.3f}" if cells[target] else "-"
+        texts = [
+            " ".join(
+                text.format(sum(values) / len(values))
+                for text, values in zip(
+                    shown.values(), zip(*cells[target], strict=True), strict=False
+                )
+            )
             for target in config.TARGETS
         ]
-        lines.append(f"| {name} | {' | '.join(shown)} |")
+        lines.append(f"| {name} | {' | '.join(text or '-' for text in texts)} |")
     return lines
 
 

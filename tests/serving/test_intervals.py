@@ -9,18 +9,23 @@ import pytest
 import tensorflow as tf
 
 from avexp_tf import api
+from avexp_tf import errors
 from avexp_tf import outputs
+from avexp_tf.evaluation import sweep_result
 from avexp_tf.serving import client as clients
 from avexp_tf.serving import export_config
 from avexp_tf.serving import litert
 from avexp_tf.serving import litert_metadata
 from avexp_tf.serving import litert_model
+from avexp_tf.serving import measured_results
 from avexp_tf.serving import media_predictor
+from avexp_tf.serving import model_card
 from avexp_tf.serving import model_source
 from avexp_tf.serving import parity_result
 from avexp_tf.serving import prediction_plot
 from avexp_tf.serving import prediction_table
 from avexp_tf.serving import shipping
+from avexp_tf.serving import signatures
 from tests.serving import running_server
 from tests.serving import small_run
 
@@ -124,6 +129,41 @@ def test_litert_gives_them_and_says_what_they_are(bounded, expected):
     assert b"low end of the interval of valence" in content
     card = litert_metadata.read(folder / "float32.tflite")["model_card.json"]
     assert json.loads(card)["outputs"]["arousal_high"]
+
+
+def test_the_card_says_what_they_hold(bounded, tmp_path):
+    run_dir = bounded.run_dir
+    measured = measured_results.load(run_dir)
+    assert measured["intervals"] == []
+    results = "none,none,0,,{seed},{target},0.5,,9"
+    intervals = "none,none,0,,{seed},{target},0.9,0.8{seed},0.4,9"
+    for name, columns, line in (
+        ("results", sweep_result.RESULT_COLUMNS, results),
+        ("intervals", sweep_result.INTERVAL_COLUMNS, intervals),
+    ):
+        rows = [
+            f"baseline,0,{line.format(seed=seed, target=target)}"
+            for seed in (1, 3)
+            for target in ("valence", "arousal")
+        ]
+        # Without a label there is neither.
+        rows[-1] = rows[-1].replace("0.83,0.4", ",")
+        text = "\n".join([",".join(columns), *rows])
+        (tmp_path / f"{name}.csv").write_text(text)
+    measured = measured_results.load(run_dir, tmp_path / "results.csv")
+    assert [row["coverage"] for row in measured["intervals"]] == [
+        0.81,
+        0.81,
+        0.83,
+        None,
+    ]
+    card = model_card.card(run_dir, {signatures.DEFAULT: {}}, measured)
+    shown = model_card.markdown(card)
+    assert "| none | 0.500 | 0.500 |" in shown
+    assert "| none | 0.82 (0.40) | 0.81 (0.40) |" in shown
+    (tmp_path / "intervals.csv").write_text(text.replace("0.81", "nan"))
+    with pytest.raises(errors.DataError, match="coverage=nan, width=0.4: must be fin"):
+        measured_results.load(run_dir, tmp_path / "results.csv")
 
 
 @pytest.mark.parametrize("scheme", ["grpc", "rest"])

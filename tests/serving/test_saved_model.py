@@ -150,7 +150,7 @@ def test_the_card_tells_what_was_learned_and_measured(runs, tmp_path):
             one_target, corpus_config={"clock": clock}
         )
         assert words in model_card.markdown(
-            model_card.card(run_dir, specs, {"dev": {}, "test": []})
+            model_card.card(run_dir, specs, {"dev": {}, "test": [], "intervals": []})
         )
 
 
