@@ -416,8 +416,8 @@ def test_a_run_that_is_made_again_is_not_finished_before_it_is(
     run.weights_path.unlink()
     real = run_lib.Run._close_epoch
 
-    def stopped(self, row):
-        real(self, row)
+    def stopped(self, *arguments):
+        real(self, *arguments)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:

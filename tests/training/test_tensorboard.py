@@ -34,10 +34,10 @@ def run(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patched:
         original = run_lib.Run._close_epoch
 
-        def close(self, row):
+        def close(self, row, *rest):
             if row["epoch"] == 3:
                 raise KeyboardInterrupt
-            original(self, row)
+            original(self, row, *rest)
 
         patched.setattr(run_lib.Run, "_close_epoch", close)
         with pytest.raises(KeyboardInterrupt):
