@@ -95,8 +95,8 @@ def interval_table(intervals: pd.DataFrame) -> pd.DataFrame:
     order = keyed[_POINT].drop_duplicates()
     keys = [*_POINT, "model", "target"]
     mean = keyed.groupby(keys)[["coverage", "width"]].mean()
-    cells = mean["coverage"].map(_two_digits) + " (" + mean["width"].map(_two_digits)
-    cells += ")"
+    shown = mean.map(lambda value: number(value, 2))
+    cells = shown["coverage"] + " (" + shown["width"] + ")"
     rows = []
     for point in order.itertuples(index=False):
         row = {"lost": words_of(*point)}
@@ -116,10 +116,6 @@ def _shares(intervals: pd.DataFrame) -> dict[str, str]:
     }
 
 
-def _two_digits(value: float) -> str:
-    return "-" if value != value else f"{value:.2f}"
-
-
 def words_of(modality: str, pattern: str, p: float, mean_burst: float = 0.0) -> str:
     """Returns a condition in words, such as `video Frame-Zero p=0.95`."""
     title = _PATTERN_TITLES.get(pattern, pattern)
@@ -131,7 +127,12 @@ def words_of(modality: str, pattern: str, p: float, mean_burst: float = 0.0) -> 
 
 def _pair(values: pd.Series, key: tuple) -> str:
     pair = [values.get((*key, target), float("nan")) for target in config.TARGETS]
-    return " / ".join("-" if value != value else f"{value:.3f}" for value in pair)
+    return " / ".join(number(value) for value in pair)
+
+
+def number(value: float, digits: int = 3) -> str:
+    """Returns a number as text, a dash if it is none, and no minus before a zero."""
+    return "-" if value != value else f"{round(value, digits) + 0.0:.{digits}f}"
 
 
 def check_folder(out_dir: str | os.PathLike[str]) -> None:

@@ -181,12 +181,12 @@ def _comparison_blocks(table: pd.DataFrame) -> Iterator[document.Block]:
     yield document.Paragraph(
         "Paired bootstrap over recordings: the difference in CCC to the baseline, its "
         "95% interval, and the two-sided p-value corrected after Holm for all "
-        f"{n_areas} areas; below, the same for {n_points} points, of which those that "
-        "stay below 0.05 are shown."
+        f"{n_areas} areas; below, the same for {n_points} points."
     )
     yield document.Table(_difference_table(areas))
     sure = points[points["p_holm"] < 0.05]
     if len(sure):
+        yield document.Paragraph("The points that stay below 0.05:")
         yield document.Table(_difference_table(sure))
     else:
         yield document.Paragraph("No point stays below 0.05 after the correction.")
@@ -250,7 +250,7 @@ def _pairs(values: pd.Series, digits: int, names: list[str]) -> pd.DataFrame:
     """Turns values by (..., model, target) into cells `valence / arousal`."""
     wide = values.unstack("target")[list(config.TARGETS)]
     cells = wide.apply(
-        lambda row: " / ".join("-" if v != v else f"{v:.{digits}f}" for v in row),
+        lambda row: " / ".join(report.number(value, digits) for value in row),
         axis=1,
     )
     table = cells.unstack("model", fill_value="-")[names]
@@ -354,12 +354,8 @@ def _training_table(best: pd.DataFrame) -> pd.DataFrame:
                 "seed": str(row["train_seed"]),
                 "best epoch": str(int(row["epoch"])),
                 "dev CCC": f"{row['dev_ccc']:.3f}",
-                "alpha (audio into video)": _scalar(row["alpha"]),
-                "beta (video into audio)": _scalar(row["beta"]),
+                "alpha (audio into video)": report.number(row["alpha"]),
+                "beta (video into audio)": report.number(row["beta"]),
             }
         )
     return pd.DataFrame(rows)
-
-
-def _scalar(value: float) -> str:
-    return "-" if value != value else f"{value:.3f}"

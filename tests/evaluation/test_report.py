@@ -169,6 +169,19 @@ def test_a_figure_shows_the_points_that_were_tested(tmp_path, monkeypatch):
     plt.close(figure)
 
 
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [
+        (0.12345, 3, "0.123"),
+        (-0.0004, 3, "0.000"),
+        (-0.0004, 4, "-0.0004"),
+        (np.nan, 3, "-"),
+    ],
+)
+def test_numbers_have_no_minus_before_a_zero(value, digits, text):
+    assert report.number(value, digits) == text
+
+
 def intervals_of(rows):
     """A table of intervals, from rows of model, interval, p, target and coverage."""
     return pd.DataFrame(
