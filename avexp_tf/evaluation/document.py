@@ -26,6 +26,7 @@ th, td { padding: .25rem .6rem; border-bottom: 1px solid #e5e5e5; text-align: le
 th { background: #f5f5f5; } tr:hover td { background: #fafafa; }
 figure { margin: 1.5rem 0; } img { max-width: 100%; height: auto; }
 figcaption { color: #555; max-width: 50rem; } code { background: #f2f2f2; }
+summary { cursor: pointer; margin: 1rem 0; }
 """
 
 
@@ -55,9 +56,11 @@ class Table:
 
     Attributes:
       cells: Shown as they are.
+      summary: Of a long table: the page shows this line, which opens it.
     """
 
     cells: pd.DataFrame
+    summary: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,6 +103,7 @@ def to_markdown(blocks: Sequence[Block]) -> str:
         elif isinstance(block, Paragraph):
             parts.append(block.text)
         elif isinstance(block, Table):
+            parts += [f"{block.summary}:"] if block.summary else []
             parts.append(markdown_table(block.cells))
         else:
             parts.append(f"![{block.caption}]({block.name})\n\n*{block.caption}*")
@@ -124,7 +128,11 @@ def to_html(blocks: Sequence[Block], folder: str | os.PathLike[str]) -> str:
         elif isinstance(block, Paragraph):
             parts.append(f"<p>{_inline(block.text)}</p>")
         elif isinstance(block, Table):
-            parts.append(_table(block.cells))
+            table = _table(block.cells)
+            if block.summary:
+                summary = f"<summary>{_inline(block.summary)}</summary>"
+                table = f"<details>{summary}\n{table}</details>"
+            parts.append(table)
         else:
             data = pathlib.Path(folder, block.name).read_bytes()
             picture = base64.b64encode(data).decode()

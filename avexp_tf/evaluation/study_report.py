@@ -186,8 +186,8 @@ def _comparison_blocks(table: pd.DataFrame) -> Iterator[document.Block]:
     yield document.Table(_difference_table(areas))
     sure = points[points["p_holm"] < 0.05]
     if len(sure):
-        yield document.Paragraph("The points that stay below 0.05:")
-        yield document.Table(_difference_table(sure))
+        title = f"The {len(sure)} points that stay below 0.05"
+        yield document.Table(_difference_table(sure), title)
     else:
         yield document.Paragraph("No point stays below 0.05 after the correction.")
 
@@ -206,7 +206,7 @@ def _difference_table(table: pd.DataFrame) -> pd.DataFrame:
                 "model": protocol.title_of(row["model"]),
                 "lost": where,
                 "target": row["target"],
-                "CCC": f"{row['value']:.3f}",
+                "CCC": report.number(row["value"]),
                 "difference": _signed(row["difference"]),
                 "95% interval": _interval(row),
                 "p": _p(row["p_value"]),

@@ -30,6 +30,16 @@ def test_html_holds_its_figures_and_escapes_text(tmp_path):
     assert "<figcaption>How to read it.</figcaption>" in page
 
 
+def test_a_long_table_is_opened_by_its_summary():
+    table = document.Table(pd.DataFrame({"n": ["1"]}), "The 1 point")
+    page = document.to_html([table], ".")
+    assert "<details><summary>The 1 point</summary>\n<div" in page
+    assert page.count("</table></div></details>") == 1
+    text = document.to_markdown([table])
+    assert text.startswith("The 1 point:\n\n| n |")
+    assert "<details>" not in document.to_html([BLOCKS[2]], ".")
+
+
 def test_markdown_links_its_figures(tmp_path):
     (tmp_path / "one.png").write_bytes(b"")
     assert document.write(BLOCKS, tmp_path) == ["report.md", "report.html"]
