@@ -127,6 +127,14 @@ def test_a_check_of_a_server_leaves_the_report_unless_it_passes(
     assert "| server | passed |" in report.read_text()
 
 
+@pytest.mark.parametrize("chosen", [{"version": 0}, {"version": 7}, {"label": "new"}])
+def test_a_chosen_version_is_asked_of_nobody(chosen):
+    """Nothing listens there: asked for its versions, the server would not answer."""
+    name = transport.ModelName(**chosen)
+    with clients.Client(f"127.0.0.1:{free_port()}", name, ONCE) as client:
+        assert client.pinned() is client
+
+
 @pytest.mark.parametrize("api", APIS)
 def test_inputs_in_other_dtypes_and_none_at_all(api, server):
     """What NumPy makes of numbers is taken; what is none is refused by its name."""
