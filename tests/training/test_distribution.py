@@ -103,8 +103,8 @@ def test_a_step_with_intervals_is_the_same_on_two_replicas():
         np.testing.assert_allclose(two, one, atol=2e-6)
 
 
-@pytest.mark.parametrize("max_norm", [0.0, 0.05])
-def test_intervals_change_nothing_that_estimates_follow_from(max_norm):
+def test_intervals_change_nothing_that_estimates_follow_from():
+    max_norm = 0.05  # below that of every gradient here
     batches = [batch_of(6, seed=seed) for seed in range(4)]
     here = tf.distribute.get_strategy()
     plain, losses = model_of(here, batches, max_norm)
