@@ -243,6 +243,7 @@ def draw_training(found: findings_lib.Findings, folder: str | os.PathLike[str]) 
                     )
                     label = None
             axis.set_xlabel("epoch")
+            axis.xaxis.get_major_locator().set_params(integer=True)
             axis.set_title(title)
             axis.grid(axis="y", color="0.93")
         _legend(figure, axes[0, 0])
